@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Open vSwitch
+# ------------
+#
+# Without --with-ovs-build, the part of Open vSwitch that Lateen links is built
+# in ovs/build, once.  It speaks OpenFlow and OVSDB over Unix sockets only, so
+# that it needs no SSL, name resolution or privilege dropping.
+if OVS_OWN_BUILD
+OVS_CONFIGURE = \
+	CC='$(CC)' CFLAGS='-O2 -g1 -ffunction-sections -fdata-sections -fPIE' \
+	LDFLAGS= LIBS= CPPFLAGS= PYTHON3='$(PYTHON3)' \
+	'$(OVS_SRCDIR)/configure' -q \
+	--prefix=/usr --sysconfdir=/etc --localstatedir=/var \
+	--enable-static --disable-shared --disable-ssl --disable-libcapng \
+	ac_cv_lib_unbound_ub_ctx_create=no ac_cv_lib_unwind_unw_backtrace=no \
+	ovs_cv_binutils_avx512_good=no
+
+ovs/src.stamp:
+	@echo '  OVS      unpacking'
+	$(AM_V_at)rm -rf ovs/src && $(MKDIR_P) ovs/src
+	$(AM_V_at)if test -n '$(OVS_TARBALL)'; then \
+	    tar -C ovs/src --strip-components=1 -xzf '$(OVS_TARBALL)'; \
+	fi
+	$(AM_V_at)touch $@
+
+ovs/configure.stamp: ovs/src.stamp
+	@echo '  OVS      configuring (log: ovs/configure.log)'
+	$(AM_V_at)rm -rf ovs/build && $(MKDIR_P) ovs/build
+	$(AM_V_at)(cd ovs/build && env -u MAKEFLAGS $(OVS_CONFIGURE)) \
+	    >ovs/configure.log 2>&1 \
+	    || { tail -n 20 ovs/configure.log; exit 1; }
+	$(AM_V_at)touch $@
+
+# The library's own rule does not know that it needs BUILT_SOURCES.  Without a
+# job server to share, all processors are taken.
+$(OVS_LIBRARY): ovs/configure.stamp
+	@echo '  OVS      building libopenvswitch (log: ovs/make.log)'
+	$(AM_V_at)jobs=; \
+	case "$(MAKEFLAGS)" in \
+	    *jobserver*) ;; \
+	    *) jobs=-j$$(nproc) ;; \
+	esac; \
+	printf '%s\n' 'include Makefile' \
+	    'lateen: $$(BUILT_SOURCES)' \
+	    '	$$(MAKE) lib/libopenvswitch.la' >ovs/build/lateen.mk; \
+	$(MAKE) $$jobs -C ovs/build -f lateen.mk lateen >ovs/make.log 2>&1 \
+	    || { tail -n 20 ovs/make.log; exit 1; }
+	$(AM_V_at)touch $@
+
+OVS_CONFIGURED = ovs/configure.stamp
+
+distclean-local:
+	-rm -rf ovs
+endif
+
+BUILT_SOURCES += ovs-config.h $(OVS_LIBRARY)
+CLEANFILES += ovs-config.h
+
+# What Open vSwitch was configured with, less its name and version.
+ovs-config.h: config.status $(OVS_CONFIGURED)
+	$(AM_V_GEN)sed '/^#define PACKAGE/d; /^#define VERSION/d' \
+	    '$(OVS_BUILDDIR)/config.h' >$@.tmp && mv $@.tmp $@
