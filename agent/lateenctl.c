@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* lateenctl: the operator's tool.  It asks lateend over its control socket,
+ * in the JSON-RPC of ovs-appctl, and prints the answer as tables for people or
+ * as JSON for programs. */
+
+#include <config.h>
+
+#include <errno.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* How long an answer may take, in seconds, unless --timeout says otherwise. */
+#define DEFAULT_TIMEOUT 30
+
+/* No answer is larger than that: a dump of a million flows. */
+#define MAX_ANSWER ((size_t) 1 << 30)
+
+#define MAX_COLUMNS 8
+
+/* A column of a table: what stands above it, and the member of each row that
+ * fills it. */
+struct column {
+    const char *title;
+    const char *member;
+};
+
+struct command {
+    const char *name;           /* On the command line and in the agent. */
+    const char *usage;          /* Its own options. */
+    const char *help;
+    const struct column *columns; /* NULL: no table. */
+};
+
+static const struct column node_columns[] = {
+    { "NODE", "name" }, { "ADDRESSES", "addresses" },
+    { "POD CIDRS", "podCIDRs" }, { "TUNNEL", "tunnel" },
+    { "IPSEC", "ipsec" }, { NULL, NULL }
+};
+static const struct column pod_columns[] = {
+    { "NAMESPACE", "namespace" }, { "NAME", "name" }, { "NODE", "node" },
+    { "IPS", "ips" }, { "PORT", "port" }, { "OFPORT", "ofport" },
+    { "STATE", "state" }, { NULL, NULL }
+};
+static const struct column flow_columns[] = {
+    { "TABLE", "table" }, { "PRIORITY", "priority" },
+    { "PACKETS", "packets" }, { "OWNER", "owner" }, { "MATCH", "match" },
+    { "ACTIONS", "actions" }, { NULL, NULL }
+};
+static const struct column ipsec_columns[] = {
+    { "PEER", "peer" }, { "ADDRESS", "address" }, { "STATE", "state" },
+    { "ALGORITHM", "algorithm" }, { "AGE", "age" },
+    { "BYTES IN", "bytesIn" }, { "BYTES OUT", "bytesOut" },
+    { "ERROR", "error" }, { NULL, NULL }
+};
+
+static const struct command commands[] = {
+    { "status", "", "what this node's agent does and how it fares", NULL },
+    { "nodes", "", "the nodes of the cluster", node_columns },
+    { "pods", "", "the pods and containers attached to this node",
+      pod_columns },
+    { "flows", "[--pod NAMESPACE/NAME | --node NODE | --table TABLE]",
+      "the flows in the switch, with the objects that want them",
+      flow_columns },
+    { "ipsec", "", "the state of encryption, peer by peer", ipsec_columns },
+    { "wait", "--for=synced",
+      "wait until all that is known is in the switch, the host and IPsec",
+      NULL },
+    { "recompute", "", "compute everything again; it must change nothing",
+      NULL },
+    { NULL, NULL, NULL, NULL }
+};
+
+static void
+usage(void)
+{
+    printf("lateenctl: the operator's tool of the Lateen agent\n"
+           "usage: lateenctl [OPTION]... COMMAND [OPTION]...\n\n"
+           "Commands:\n");
+    for (const struct command *c = commands; c->name; c++) {
+        printf("  %s%s%s\n        %s\n", c->name, *c->usage ? " " : "",
+               c->usage, c->help);
+    }
+    printf("\nOptions:\n"
+           "  -o, --output=table|json  tables for people (default) or JSON\n"
+           "  -t, --target=SOCKET      the agent's control socket\n"
+           "                           (default: %s/lateend.ctl, or\n"
+           "                           $LATEEN_RUNDIR/lateend.ctl)\n"
+           "  -T, --timeout=SECONDS    how long to wait for the answer"
+           " (default: %d)\n"
+           "  -h, --help               this text\n"
+           "  -V, --version            the version\n"
+           "\nExit status: 0 on success, 1 if the agent refused or could not"
+           " be asked,\n2 on a usage error.\n",
+           LATEEN_RUNDIR, DEFAULT_TIMEOUT);
+}
+
+__attribute__((noreturn, format(printf, 2, 3))) static void
+die(int status, const char *format, ...)
+{
+    va_list args;
+
+    fputs("lateenctl: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    exit(status);
+}
+
+static int
+connect_agent(const char *path, int timeout)
+{
+    struct sockaddr_un sun = { .sun_family = AF_UNIX };
+    struct timeval tv = { .tv_sec = timeout };
+    int fd;
+
+    if (strlen(path) >= sizeof sun.sun_path) {
+        die(2, "%s: a socket's path has at most %zu bytes", path,
+            sizeof sun.sun_path - 1);
+    }
+    strcpy(sun.sun_path, path);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        die(1, "cannot make a socket: %s", strerror(errno));
+    }
+    if (connect(fd, (struct sockaddr *) &sun, sizeof sun)) {
+        die(1, "cannot reach lateend at %s: %s\n"
+            "Is lateend running on this node?  Its control socket can be "
+            "named with --target.", path, strerror(errno));
+    }
+    if (timeout) {
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv);
+    }
+    return fd;
+}
+
+static void
+send_all(int fd, const char *data, size_t size)
+{
+    while (size) {
+        ssize_t n = write(fd, data, size);
+
+        if (n < 0) {
+            die(1, "cannot ask lateend: %s", strerror(errno));
+        }
+        data += n;
+        size -= n;
+    }
+}
+
+/* Reads one JSON value.  The agent keeps the connection open after it, so its
+ * end has to be found in the text itself. */
+static json_t *
+read_answer(int fd, int timeout)
+{
+    char *buf = NULL;
+    size_t n = 0, allocated = 0, depth = 0;
+    bool in_string = false, escaped = false;
+
+    for (;;) {
+        if (n == allocated) {
+            if (allocated >= MAX_ANSWER) {
+                die(1, "the agent's answer is too large");
+            }
+            allocated = allocated ? 2 * allocated : 65536;
+            buf = realloc(buf, allocated);
+            if (!buf) {
+                die(1, "out of memory");
+            }
+        }
+        ssize_t got = read(fd, buf + n, allocated - n);
+        if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            die(1, "lateend did not answer within %d s "
+                "(--timeout allows more)", timeout);
+        } else if (got < 0) {
+            die(1, "cannot read lateend's answer: %s", strerror(errno));
+        } else if (!got) {
+            die(1, "lateend closed the connection without an answer");
+        }
+        for (size_t end = n + got; n < end; n++) {
+            char c = buf[n];
+
+            if (escaped) {
+                escaped = false;
+            } else if (in_string) {
+                escaped = c == '\\';
+                in_string = c != '"';
+            } else if (c == '"') {
+                in_string = true;
+            } else if (c == '{' || c == '[') {
+                depth++;
+            } else if ((c == '}' || c == ']') && depth && !--depth) {
+                json_error_t error;
+                json_t *answer = json_loadb(buf, n + 1, 0, &error);
+
+                if (!answer) {
+                    die(1, "lateend's answer is no JSON: %s", error.text);
+                }
+                free(buf);
+                return answer;
+            }
+        }
+    }
+}
+
+/* Asks the agent for 'method' with the 'n' strings 'args', and returns what
+ * the text of its answer says. */
+static json_t *
+ask(const char *path, const char *method, char *const *args, size_t n,
+    int timeout)
+{
+    json_t *params = json_array();
+    json_t *request, *answer, *value;
+    json_error_t error;
+    char *text;
+    int fd;
+
+    for (size_t i = 0; i < n; i++) {
+        json_array_append_new(params, json_string(args[i]));
+    }
+    request = json_pack("{s:s, s:o, s:i}", "method", method,
+                        "params", params, "id", 0);
+    text = request ? json_dumps(request, JSON_COMPACT) : NULL;
+    if (!text) {
+        die(2, "arguments must be UTF-8");
+    }
+    fd = connect_agent(path, timeout);
+    send_all(fd, text, strlen(text));
+    free(text);
+    json_decref(request);
+
+    answer = read_answer(fd, timeout);
+    close(fd);
+    value = json_object_get(answer, "error");
+    if (json_is_string(value)) {
+        text = strdup(json_string_value(value));
+        text[strcspn(text, "\n")] = '\0';
+        die(1, "%s", text);
+    }
+    value = json_object_get(answer, "result");
+    if (!json_is_string(value)) {
+        die(1, "lateend's answer has no result");
+    }
+    value = json_loads(json_string_value(value), JSON_DECODE_ANY, &error);
+    if (!value) {
+        die(1, "lateend's result is no JSON: %s", error.text);
+    }
+    json_decref(answer);
+    return value;
+}
+
+/* The text of 'value' for a cell or a line, in a new string. */
+static char *
+value_to_text(const json_t *value)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    switch (value ? json_typeof(value) : JSON_NULL) {
+    case JSON_STRING:
+        fputs(json_string_value(value), out);
+        break;
+    case JSON_INTEGER:
+        fprintf(out, "%"JSON_INTEGER_FORMAT, json_integer_value(value));
+        break;
+    case JSON_REAL:
+        fprintf(out, "%g", json_real_value(value));
+        break;
+    case JSON_TRUE:
+        fputs("yes", out);
+        break;
+    case JSON_FALSE:
+        fputs("no", out);
+        break;
+    case JSON_ARRAY: {
+        const json_t *elem;
+        size_t i;
+
+        json_array_foreach (value, i, elem) {
+            char *s = value_to_text(elem);
+
+            fprintf(out, "%s%s", i ? "," : "", s);
+            free(s);
+        }
+        break;
+    }
+    case JSON_OBJECT:
+    case JSON_NULL:
+    default:
+        break;
+    }
+    fclose(out);
+    if (!*text) {
+        free(text);
+        text = strdup("-");
+    }
+    return text;
+}
+
+static void
+print_table(const json_t *rows, const struct column *columns)
+{
+    size_t n_rows = json_array_size(rows);
+    int width[MAX_COLUMNS];
+    size_t n_columns = 0;
+    const json_t *row;
+    char **cells;
+    size_t i;
+
+    for (; columns[n_columns].title; n_columns++) {
+        width[n_columns] = strlen(columns[n_columns].title);
+    }
+    cells = calloc(n_rows * n_columns + 1, sizeof *cells);
+    if (!cells) {
+        die(1, "out of memory");
+    }
+    json_array_foreach (rows, i, row) {
+        for (size_t c = 0; c < n_columns; c++) {
+            char *text = value_to_text(json_object_get(row,
+                                                       columns[c].member));
+            int len = strlen(text);
+
+            cells[i * n_columns + c] = text;
+            width[c] = len > width[c] ? len : width[c];
+        }
+    }
+    for (size_t c = 0; c < n_columns; c++) {
+        printf("%-*s%s", c + 1 < n_columns ? width[c] : 0,
+               columns[c].title, c + 1 < n_columns ? "  " : "\n");
+    }
+    for (i = 0; i < n_rows * n_columns; i++) {
+        size_t c = i % n_columns;
+
+        printf("%-*s%s", c + 1 < n_columns ? width[c] : 0, cells[i],
+               c + 1 < n_columns ? "  " : "\n");
+        free(cells[i]);
+    }
+    free(cells);
+}
+
+/* Prints an object as lines "key: value", nested ones indented. */
+static void
+print_object(const json_t *object, int indent)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach ((json_t *) object, key, value) {
+        if (json_is_object(value)) {
+            printf("%*s%s:\n", indent, "", key);
+            print_object(value, indent + 2);
+        } else if (json_is_array(value)) {
+            const json_t *elem;
+            size_t i;
+
+            printf("%*s%s:%s\n", indent, "", key,
+                   json_array_size(value) ? "" : " -");
+            json_array_foreach (value, i, elem) {
+                if (json_is_object(elem)) {
+                    print_object(elem, indent + 2);
+                } else {
+                    char *text = value_to_text(elem);
+
+                    printf("%*s%s\n", indent + 2, "", text);
+                    free(text);
+                }
+            }
+        } else {
+            char *text = value_to_text(value);
+
+            printf("%*s%s: %s\n", indent, "", key, text);
+            free(text);
+        }
+    }
+}
+
+static const struct command *
+find_command(const char *name)
+{
+    for (const struct command *c = commands; c->name; c++) {
+        if (!strcmp(c->name, name)) {
+            return c;
+        }
+    }
+    die(2, "unknown command \"%s\" (see lateenctl --help)", name);
+}
+
+int
+main(int argc, char *argv[])
+{
+    enum {
+        OPT_POD = 256,
+        OPT_NODE,
+        OPT_TABLE,
+        OPT_FOR,
+    };
+    static const struct option options[] = {
+        { "output", required_argument, NULL, 'o' },
+        { "target", required_argument, NULL, 't' },
+        { "timeout", required_argument, NULL, 'T' },
+        { "help", no_argument, NULL, 'h' },
+        { "version", no_argument, NULL, 'V' },
+        { "pod", required_argument, NULL, OPT_POD },
+        { "node", required_argument, NULL, OPT_NODE },
+        { "table", required_argument, NULL, OPT_TABLE },
+        { "for", required_argument, NULL, OPT_FOR },
+        { NULL, 0, NULL, 0 },
+    };
+    const char *rundir = getenv("LATEEN_RUNDIR");
+    const char *target = NULL;
+    const char *filter = NULL;
+    char *args[3];
+    size_t n_args = 0;
+    bool json = false;
+    int timeout = DEFAULT_TIMEOUT;
+    int c;
+
+    signal(SIGPIPE, SIG_IGN);
+    while ((c = getopt_long(argc, argv, "o:t:T:hV", options, NULL)) != -1) {
+        switch (c) {
+        case 'o':
+            if (strcmp(optarg, "json") && strcmp(optarg, "table")) {
+                die(2, "--output is table or json, not \"%s\"", optarg);
+            }
+            json = !strcmp(optarg, "json");
+            break;
+        case 't':
+            target = optarg;
+            break;
+        case 'T':
+            timeout = atoi(optarg);
+            if (timeout <= 0) {
+                die(2, "--timeout takes seconds, not \"%s\"", optarg);
+            }
+            break;
+        case 'h':
+            usage();
+            return 0;
+        case 'V':
+            printf("lateenctl (Lateen) %s\n", PACKAGE_VERSION);
+            return 0;
+        case OPT_POD:
+        case OPT_NODE:
+        case OPT_TABLE:
+        case OPT_FOR:
+            if (n_args) {
+                die(2, "at most one of --pod, --node, --table and --for");
+            }
+            filter = (c == OPT_POD ? "pod" : c == OPT_NODE ? "node"
+                      : c == OPT_TABLE ? "table" : "for");
+            args[n_args++] = (char *) filter;
+            args[n_args++] = optarg;
+            break;
+        default:
+            return 2;
+        }
+    }
+    if (optind >= argc) {
+        die(2, "which command?  (see lateenctl --help)");
+    }
+
+    const struct command *command = find_command(argv[optind++]);
+    if (optind < argc) {
+        die(2, "%s takes no argument \"%s\" (see lateenctl --help)",
+            command->name, argv[optind]);
+    }
+    if (!strcmp(command->name, "wait")) {
+        if (!filter || strcmp(filter, "for") || strcmp(args[1], "synced")) {
+            die(2, "wait needs --for=synced");
+        }
+    } else if (filter && (strcmp(command->name, "flows")
+                          || !strcmp(filter, "for"))) {
+        die(2, "%s takes no option --%s", command->name, filter);
+    }
+
+    char *path = NULL;
+    if (!target) {
+        if (asprintf(&path, "%s/lateend.ctl",
+                     rundir && *rundir ? rundir : LATEEN_RUNDIR) < 0) {
+            die(1, "out of memory");
+        }
+        target = path;
+    }
+
+    json_t *answer = ask(target, command->name, args, n_args, timeout);
+    if (json) {
+        json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+        putchar('\n');
+    } else if (command->columns && json_is_array(answer)) {
+        print_table(answer, command->columns);
+    } else if (json_is_object(answer)) {
+        print_object(answer, 0);
+    } else {
+        char *text = value_to_text(answer);
+
+        puts(text);
+        free(text);
+    }
+    json_decref(answer);
+    free(path);
+    if (fflush(stdout) || ferror(stdout)) {
+        die(1, "cannot write the answer: %s", strerror(errno));
+    }
+    return 0;
+}

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# bash completion for lateenctl(8)
+
+_lateenctl()
+{
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+    local commands="status nodes pods flows ipsec wait recompute"
+    local word command="" words=""
+
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD - 1}"; do
+        [[ " $commands " == *" $word "* ]] && command=$word
+    done
+    case $prev in
+    -o | --output)
+        words="table json"
+        ;;
+    -t | --target)
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        return
+        ;;
+    --table)
+        words=$(ovs-vsctl --timeout=2 --bare --columns=name \
+                    list Flow_Table 2>/dev/null)
+        ;;
+    --for)
+        words="synced"
+        ;;
+    *)
+        case $command in
+        "") words="$commands --output --target --timeout --help --version" ;;
+        flows) words="--pod --node --table" ;;
+        wait) words="--for=synced" ;;
+        esac
+        ;;
+    esac
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+}
+complete -F _lateenctl lateenctl

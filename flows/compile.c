@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* From the model to flows: see compile.h for the contract, doc/pipeline.rst
+ * for the tables. */
+
+#include <config.h>
+#include "compile.h"
+
+#include "agent/cluster.h"
+#include "agent/config.h"
+#include "agent/model.h"
+#include "flow-table.h"
+#include "hash.h"
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/ofp-port.h"
+#include "packets.h"
+#include "pipeline.h"
+
+#define PIPELINE_TABLE(ID, ENUM, NAME) { ID, #NAME },
+const struct pipeline_table pipeline_tables[] = {
+    PIPELINE_TABLES
+    { 0, NULL }
+};
+#undef PIPELINE_TABLE
+
+static void compile_peer(const struct compile_ctx *, const struct node *,
+                         struct flow_batch *);
+static void compile_self(const struct compile_ctx *, struct flow_batch *);
+static void compile_node_guard(const struct node *, struct flow_batch *);
+static void add_neighbor(struct flow_batch *, const struct in6_addr *,
+                         ofp_port_t);
+static void add_neighbor_mac(struct flow_batch *, struct eth_addr mac,
+                             ofp_port_t);
+
+const char *
+pipeline_table_name(uint8_t id)
+{
+    for (const struct pipeline_table *t = pipeline_tables; t->name; t++) {
+        if (t->id == id) {
+            return t->name;
+        }
+    }
+    return NULL;
+}
+
+static ovs_be64
+make_cookie(enum cookie_kind kind, const char *name)
+{
+    uint64_t id = 0;
+
+    if (name) {
+        id = (((uint64_t) hash_string(name, 0x6c617465) << 8)
+              ^ hash_string(name, 0x656e));
+    }
+    return htonll(COOKIE_MARK | (uint64_t) kind << COOKIE_KIND_SHIFT
+                  | (id & COOKIE_ID_MASK));
+}
+
+ovs_be64
+compile_cookie(const struct model_object *obj)
+{
+    return make_cookie(obj->kind == MODEL_NODE
+                       ? COOKIE_NODE : COOKIE_ATTACHMENT, obj->name);
+}
+
+ovs_be64
+compile_base_cookie(void)
+{
+    return make_cookie(COOKIE_BASE, NULL);
+}
+
+/* The match on an address as source or destination ('which' is "src" or
+ * "dst"), with the protocol that it needs.  Freed by the caller. */
+static char *
+match_addr(const char *which, const struct in6_addr *a)
+{
+    struct ds ds = DS_EMPTY_INITIALIZER;
+
+    ds_put_format(&ds, ip_is_v4(a) ? "ip,nw_%s=" : "ipv6,ipv6_%s=", which);
+    ip_format(a, &ds);
+    return ds_steal_cstr(&ds);
+}
+
+/* As match_addr(), for a prefix. */
+static char *
+match_prefix(const char *which, const struct ip_prefix *p)
+{
+    struct ds ds = DS_EMPTY_INITIALIZER;
+
+    ds_put_format(&ds, ip_is_v4(&p->addr) ? "ip,nw_%s=" : "ipv6,ipv6_%s=",
+                  which);
+    ip_prefix_format(p, &ds);
+    return ds_steal_cstr(&ds);
+}
+
+/* The IPv6 link-local address that a kernel derives from 'mac' (RFC 4291,
+ * appendix A). */
+static struct in6_addr
+link_local(struct eth_addr mac)
+{
+    struct in6_addr a;
+
+    in6_generate_lla(mac, &a);
+    return a;
+}
+
+void
+compile_base(const struct compile_ctx *ctx, struct flow_batch *batch)
+{
+    bool gateway = ctx->gateway != OFPP_NONE;
+
+    /* classifier: what comes in by a port without a flow is dropped. */
+    if (ctx->tunnel != OFPP_NONE) {
+        flow_batch_add(batch, "table=classifier,priority=200,in_port=%"PRIu32
+                       ",arp actions=drop", ctx->tunnel);
+        flow_batch_add(batch, "table=classifier,priority=100,in_port=%"PRIu32
+                       " actions=load:%d->"REG_FROM",goto_table:peer_guard",
+                       ctx->tunnel, END_TUNNEL);
+    }
+    if (gateway) {
+        flow_batch_add(batch, "table=classifier,priority=200,in_port=%"PRIu32
+                       ",arp actions=load:%d->"REG_FROM
+                       ",goto_table:neighbor",
+                       ctx->gateway, END_GATEWAY);
+        for (int type = 133; type <= 137; type++) {
+            flow_batch_add(batch, "table=classifier,priority=200,in_port="
+                           "%"PRIu32",icmp6,icmp_type=%d "
+                           "actions=load:%d->"REG_FROM",goto_table:neighbor",
+                           ctx->gateway, type, END_GATEWAY);
+        }
+        flow_batch_add(batch, "table=classifier,priority=100,in_port=%"PRIu32
+                       " actions=load:%d->"REG_FROM",load:0->"REG_NETWORK
+                       ",load:0x%x->"REG_ZONE",goto_table:conntrack",
+                       ctx->gateway, END_GATEWAY, CT_ZONE_BASE);
+    }
+
+    /* spoof_guard: a pod may ask for its neighbors and answer for itself.
+     * No other neighbor discovery message is a pod's to send. */
+    for (int type = 133; type <= 137; type++) {
+        flow_batch_add(batch, "table=spoof_guard,priority=110,icmp6,"
+                       "icmp_type=%d actions=drop", type);
+    }
+
+    /* tunnel_guard: what node_guard sends here comes from a pod and goes to
+     * a node. */
+    static const uint8_t protocols[] = { 47 /* GRE */, 50 /* ESP */,
+                                         51 /* AH */ };
+    uint16_t udp_ports[] = { 500, 4500, 4789, 6081,
+                             ctx->config->tunnel_port };
+    size_t n_ports = ARRAY_SIZE(udp_ports);
+
+    if (!ctx->config->tunnel_port || ctx->config->tunnel_port == 4789
+        || ctx->config->tunnel_port == 6081) {
+        n_ports--;
+    }
+    for (int v6 = 0; v6 < 2; v6++) {
+        for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
+            flow_batch_add(batch, "table=tunnel_guard,priority=100,%s,"
+                           "nw_proto=%d actions=drop",
+                           v6 ? "ipv6" : "ip", protocols[i]);
+        }
+        for (size_t i = 0; i < n_ports; i++) {
+            flow_batch_add(batch, "table=tunnel_guard,priority=100,%s,"
+                           "tp_dst=%d actions=drop",
+                           v6 ? "udp6" : "udp", udp_ports[i]);
+        }
+    }
+    flow_batch_add(batch,
+                   "table=tunnel_guard,priority=0 "
+                   "actions=goto_table:conntrack");
+    flow_batch_add(batch,
+                   "table=node_guard,priority=0 "
+                   "actions=goto_table:conntrack");
+
+    /* neighbor: a question without a source is duplicate address detection
+     * (RFC 4862, section 5.4.2). */
+    flow_batch_add(batch, "table=neighbor,priority=200,icmp6,"
+                   "icmp_type=135,ipv6_src=:: actions=drop");
+
+    flow_batch_add(batch, "table=conntrack,priority=100,ip "
+                   "actions=ct(table=ct_state,zone="REG_ZONE")");
+    flow_batch_add(batch, "table=conntrack,priority=100,ipv6 "
+                   "actions=ct(table=ct_state,zone="REG_ZONE")");
+
+    flow_batch_add(batch, "table=ct_state,priority=200,ct_state=+inv+trk "
+                   "actions=drop");
+    if (gateway) {
+        /* The priority lets the gateway's own packets through first. */
+        flow_batch_add(batch, "table=ct_state,priority=110,"MATCH_FROM
+                       " actions=goto_table:l3_forward", END_GATEWAY);
+        flow_batch_add(batch, "table=ct_state,priority=100,"
+                       "ct_state=+rpl+trk,ct_mark=0x%x/0x%x "
+                       "actions=mod_dl_dst:"ETH_ADDR_FMT",load:%d->"REG_TO
+                       ",load:%"PRIu32"->"REG_OUT_PORT
+                       ",goto_table:ct_commit",
+                       CT_MARK_GATEWAY, CT_MARK_GATEWAY,
+                       ETH_ADDR_ARGS(ctx->gateway_mac), END_GATEWAY,
+                       ctx->gateway);
+    }
+    flow_batch_add(batch,
+                   "table=ct_state,priority=0 actions=goto_table:l3_forward");
+
+    /* l3_forward: nothing is sent to more than one place, and pod networks
+     * are reached through the tunnel or not at all. */
+    static const char *const no_unicast[] = {
+        "ip,nw_dst=224.0.0.0/4", "ip,nw_dst=255.255.255.255",
+        "ipv6,ipv6_dst=ff00::/8", "ipv6,ipv6_dst=fe80::/10",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(no_unicast); i++) {
+        flow_batch_add(batch, "table=l3_forward,priority=300,%s actions=drop",
+                       no_unicast[i]);
+    }
+    for (size_t i = 0; i < ctx->config->cluster_cidrs.n; i++) {
+        char *dst = match_prefix("dst", &ctx->config->cluster_cidrs.elems[i]);
+
+        flow_batch_add(batch, "table=l3_forward,priority=120,%s actions=drop",
+                       dst);
+        free(dst);
+    }
+    if (gateway) {
+        flow_batch_add(batch, "table=l3_forward,priority=100,"MATCH_FROM
+                       " actions=mod_dl_dst:"ETH_ADDR_FMT",load:%d->"REG_TO
+                       ",load:%"PRIu32"->"REG_OUT_PORT
+                       ",goto_table:ct_commit",
+                       END_POD, ETH_ADDR_ARGS(ctx->gateway_mac), END_GATEWAY,
+                       ctx->gateway);
+    }
+
+    for (int v6 = 0; v6 < 2; v6++) {
+        const char *proto = v6 ? "ipv6" : "ip";
+
+        flow_batch_add(batch, "table=ct_commit,priority=110,"
+                       "ct_state=+new+trk,%s,"MATCH_FROM
+                       " actions=ct(commit,zone="REG_ZONE
+                       ",exec(set_field:0x%x/0x%x->ct_mark))"
+                       ",goto_table:output",
+                       proto, END_GATEWAY, CT_MARK_GATEWAY, CT_MARK_GATEWAY);
+        flow_batch_add(batch, "table=ct_commit,priority=100,"
+                       "ct_state=+new+trk,%s actions=ct(commit,zone="REG_ZONE
+                       "),goto_table:output", proto);
+    }
+    flow_batch_add(batch,
+                   "table=ct_commit,priority=0 actions=goto_table:output");
+
+    for (int to = END_TUNNEL; to <= END_POD; to++) {
+        flow_batch_add(batch, "table=output,priority=100,"MATCH_TO
+                       " actions=output:"REG_OUT_PORT, to);
+    }
+}
+
+void
+compile_node(const struct compile_ctx *ctx, const struct node *node,
+             struct flow_batch *batch)
+{
+    compile_node_guard(node, batch);
+    if (node == ctx->self) {
+        compile_self(ctx, batch);
+    } else {
+        compile_peer(ctx, node, batch);
+    }
+}
+
+/* Packets of pods to 'a', an address of a node, go by tunnel_guard. */
+static void
+guard_address(struct flow_batch *batch, const struct in6_addr *a)
+{
+    char *dst = match_addr("dst", a);
+
+    flow_batch_add(batch, "table=node_guard,priority=100,%s "
+                   "actions=goto_table:tunnel_guard", dst);
+    free(dst);
+}
+
+/* All addresses by which a node is known, its gateways included. */
+static void
+compile_node_guard(const struct node *node, struct flow_batch *batch)
+{
+    for (size_t i = 0; i < node->addresses.n; i++) {
+        guard_address(batch, &node->addresses.elems[i].addr);
+    }
+    for (size_t i = 0; i < node->pod_cidrs.n; i++) {
+        struct in6_addr gw = ip_prefix_nth(&node->pod_cidrs.elems[i], 1);
+
+        guard_address(batch, &gw);
+    }
+}
+
+/* What is for the node itself leaves by the gateway. */
+static void
+add_to_gateway(const struct compile_ctx *ctx, const struct in6_addr *a,
+               struct flow_batch *batch)
+{
+    char *dst = match_addr("dst", a);
+
+    flow_batch_add(batch, "table=l3_forward,priority=200,%s "
+                   "actions=mod_dl_dst:"ETH_ADDR_FMT",load:%d->"REG_TO
+                   ",load:%"PRIu32"->"REG_OUT_PORT",goto_table:ct_commit",
+                   dst, ETH_ADDR_ARGS(ctx->gateway_mac), END_GATEWAY,
+                   ctx->gateway);
+    free(dst);
+}
+
+static void
+compile_self(const struct compile_ctx *ctx, struct flow_batch *batch)
+{
+    const struct node *self = ctx->self;
+
+    if (ctx->gateway == OFPP_NONE) {
+        return;
+    }
+    add_neighbor_mac(batch, ctx->gateway_mac, ctx->gateway);
+    for (size_t i = 0; i < self->addresses.n; i++) {
+        add_to_gateway(ctx, &self->addresses.elems[i].addr, batch);
+    }
+    for (size_t i = 0; i < self->pod_cidrs.n; i++) {
+        const struct ip_prefix *cidr = &self->pod_cidrs.elems[i];
+        struct in6_addr gw = ip_prefix_nth(cidr, 1);
+        char *dst = match_prefix("dst", cidr);
+
+        add_to_gateway(ctx, &gw, batch);
+        add_neighbor(batch, &gw, ctx->gateway);
+        flow_batch_add(batch, "table=l3_forward,priority=150,%s actions=drop",
+                       dst);
+        free(dst);
+    }
+}
+
+/* One prefix of a peer: its packets are taken in from its tunnel address
+ * alone, and packets for it go there. */
+static void
+add_peer_prefix(const struct compile_ctx *ctx, const struct in6_addr *remote,
+                const struct ip_prefix *p, struct flow_batch *batch)
+{
+    bool v4 = ctx->tunnel_family == AF_INET;
+    char *remote_s = ip_to_string(remote);
+    char *local_s = ip_to_string(&ctx->tunnel_ip);
+    char *src = match_prefix("src", p);
+    char *dst = match_prefix("dst", p);
+
+    flow_batch_add(batch, "table=peer_guard,priority=100,tun_id=0,%s=%s,%s "
+                   "actions=mod_dl_src:"ETH_ADDR_FMT",load:0->"REG_NETWORK
+                   ",load:0x%x->"REG_ZONE",goto_table:conntrack",
+                   v4 ? "tun_src" : "tun_ipv6_src", remote_s, src,
+                   ETH_ADDR_ARGS(ctx->gateway_mac), CT_ZONE_BASE);
+    flow_batch_add(batch, "table=l3_forward,priority=150,%s "
+                   "actions=dec_ttl,load:0->NXM_NX_TUN_ID[],"
+                   "set_field:%s->%s,set_field:%s->%s,load:%d->"REG_TO
+                   ",load:%"PRIu32"->"REG_OUT_PORT",goto_table:ct_commit",
+                   dst, local_s, v4 ? "tun_src" : "tun_ipv6_src",
+                   remote_s, v4 ? "tun_dst" : "tun_ipv6_dst", END_TUNNEL,
+                   ctx->tunnel);
+    free(remote_s);
+    free(local_s);
+    free(src);
+    free(dst);
+}
+
+static void
+compile_peer(const struct compile_ctx *ctx, const struct node *node,
+             struct flow_batch *batch)
+{
+    const struct in6_addr *remote
+        = node_tunnel_address(node, ctx->tunnel_family);
+    if (!remote || ctx->tunnel == OFPP_NONE || ctx->gateway == OFPP_NONE) {
+        return;
+    }
+    for (size_t i = 0; i < node->pod_cidrs.n; i++) {
+        add_peer_prefix(ctx, remote, &node->pod_cidrs.elems[i], batch);
+    }
+    for (size_t i = 0; i < node->addresses.n; i++) {
+        add_peer_prefix(ctx, remote, &node->addresses.elems[i], batch);
+    }
+}
+
+/* The question who has 'a' goes to the port that has it, and nowhere else. */
+static void
+add_neighbor(struct flow_batch *batch, const struct in6_addr *a,
+             ofp_port_t port)
+{
+    char *ip = ip_to_string(a);
+
+    flow_batch_add(batch, (ip_is_v4(a)
+                           ? "table=neighbor,priority=100,arp,arp_op=1,"
+                             "arp_tpa=%s actions=output:%"PRIu32
+                           : "table=neighbor,priority=100,icmp6,"
+                             "icmp_type=135,nd_target=%s "
+                             "actions=output:%"PRIu32), ip, port);
+    free(ip);
+}
+
+/* Answers to 'mac' go to its port. */
+static void
+add_neighbor_mac(struct flow_batch *batch, struct eth_addr mac,
+                 ofp_port_t port)
+{
+    flow_batch_add(batch, "table=neighbor,priority=100,arp,arp_op=2,"
+                   "dl_dst="ETH_ADDR_FMT" actions=output:%"PRIu32,
+                   ETH_ADDR_ARGS(mac), port);
+    flow_batch_add(batch, "table=neighbor,priority=100,icmp6,icmp_type=136,"
+                   "dl_dst="ETH_ADDR_FMT" actions=output:%"PRIu32,
+                   ETH_ADDR_ARGS(mac), port);
+}
+
+/* Lets the container ask for its neighbors from its address 'src'. */
+static void
+add_solicitation(struct flow_batch *batch, const struct attachment *a,
+                 const struct in6_addr *src)
+{
+    char *match = match_addr("src", src);
+
+    flow_batch_add(batch, "table=spoof_guard,priority=120,in_port=%"PRIu32
+                   ",dl_src="ETH_ADDR_FMT",icmp6,icmp_type=135,%s,"
+                   "nd_sll="ETH_ADDR_FMT" actions=goto_table:neighbor",
+                   a->ofport, ETH_ADDR_ARGS(a->mac), match,
+                   ETH_ADDR_ARGS(a->mac));
+    free(match);
+}
+
+void
+compile_attachment(const struct attachment *a, struct flow_batch *batch)
+{
+    if (a->ofport == OFPP_NONE || a->network > NETWORK_ID_MAX) {
+        return;
+    }
+
+    uint32_t port = a->ofport;
+    bool v6 = false;
+
+    flow_batch_add(batch, "table=classifier,priority=100,in_port=%"PRIu32
+                   " actions=load:%d->"REG_FROM",load:%"PRIu32"->"REG_NETWORK
+                   ",load:0x%x->"REG_ZONE",goto_table:spoof_guard",
+                   port, END_POD, a->network, CT_ZONE_BASE + a->network);
+
+    for (size_t i = 0; i < a->ips.n; i++) {
+        const struct in6_addr *ip = &a->ips.elems[i].addr;
+        char *ip_s = ip_to_string(ip);
+        char *src = match_addr("src", ip);
+        char *dst = match_addr("dst", ip);
+
+        if (ip_is_v4(ip)) {
+            flow_batch_add(batch, "table=spoof_guard,priority=100,in_port="
+                           "%"PRIu32",dl_src="ETH_ADDR_FMT",arp,"
+                           "arp_sha="ETH_ADDR_FMT",arp_spa=%s "
+                           "actions=goto_table:neighbor",
+                           port, ETH_ADDR_ARGS(a->mac), ETH_ADDR_ARGS(a->mac),
+                           ip_s);
+        } else {
+            add_solicitation(batch, a, ip);
+            flow_batch_add(batch, "table=spoof_guard,priority=120,in_port="
+                           "%"PRIu32",dl_src="ETH_ADDR_FMT",icmp6,"
+                           "icmp_type=136,%s,nd_target=%s,nd_tll="ETH_ADDR_FMT
+                           " actions=goto_table:neighbor",
+                           port, ETH_ADDR_ARGS(a->mac), src, ip_s,
+                           ETH_ADDR_ARGS(a->mac));
+            v6 = true;
+        }
+        flow_batch_add(batch, "table=spoof_guard,priority=100,in_port="
+                       "%"PRIu32",dl_src="ETH_ADDR_FMT",%s "
+                       "actions=goto_table:node_guard",
+                       port, ETH_ADDR_ARGS(a->mac), src);
+        add_neighbor(batch, ip, a->ofport);
+
+        /* Between pods of one node the sender's MAC address stays. */
+        flow_batch_add(batch, "table=l3_forward,priority=200,reg2=%"PRIu32
+                       ",%s actions=mod_dl_dst:"ETH_ADDR_FMT
+                       ",load:%d->"REG_TO",load:%"PRIu32"->"REG_OUT_PORT
+                       ",goto_table:ct_commit",
+                       a->network, dst, ETH_ADDR_ARGS(a->mac), END_POD, port);
+        free(ip_s);
+        free(src);
+        free(dst);
+    }
+
+    add_neighbor_mac(batch, a->mac, a->ofport);
+    if (v6) {
+        struct in6_addr lla = link_local(a->mac);
+
+        add_solicitation(batch, a, &lla);
+    }
+}

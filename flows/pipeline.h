@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The map of the pipeline: tables, registers, marks and conntrack zones.
+ *
+ * doc/pipeline.rst describes each table; a test holds it to this file and to
+ * what compile.c emits. */
+
+#ifndef LATEEN_PIPELINE_H
+#define LATEEN_PIPELINE_H 1
+
+#include <stdint.h>
+#include "openvswitch/compiler.h"
+
+/* Tables, as PIPELINE_TABLE(ID, ENUM, NAME).  The gaps are rooms left free:
+ * 70 for services, 80 and 90 for egress policy and its default, 110 for
+ * identities, 120 and 130 for ingress policy and its default. */
+#define PIPELINE_TABLES                             \
+    PIPELINE_TABLE(0, CLASSIFIER, classifier)       \
+    PIPELINE_TABLE(10, PEER_GUARD, peer_guard)      \
+    PIPELINE_TABLE(20, SPOOF_GUARD, spoof_guard)    \
+    PIPELINE_TABLE(30, NEIGHBOR, neighbor)          \
+    PIPELINE_TABLE(40, NODE_GUARD, node_guard)      \
+    PIPELINE_TABLE(45, TUNNEL_GUARD, tunnel_guard)  \
+    PIPELINE_TABLE(50, CONNTRACK, conntrack)        \
+    PIPELINE_TABLE(60, CT_STATE, ct_state)          \
+    PIPELINE_TABLE(100, L3_FORWARD, l3_forward)     \
+    PIPELINE_TABLE(140, CT_COMMIT, ct_commit)       \
+    PIPELINE_TABLE(150, OUTPUT, output)
+
+enum pipeline_table_id {
+#define PIPELINE_TABLE(ID, ENUM, NAME) TABLE_##ENUM = ID,
+    PIPELINE_TABLES
+#undef PIPELINE_TABLE
+};
+
+/* A table's number and its name in OVSDB. */
+struct pipeline_table {
+    uint8_t id;
+    const char *name;
+};
+
+/* The tables in order; 'name' is NULL after the last. */
+extern const struct pipeline_table pipeline_tables[];
+
+/* The name of table 'id', or NULL where the pipeline has no such table. */
+const char *pipeline_table_name(uint8_t id);
+
+/* Registers
+ * ---------
+ *
+ * reg0[0..3]   where the packet came from, an enum pipeline_end
+ * reg0[4..7]   where it goes, an enum pipeline_end
+ * reg1         OpenFlow port that it leaves by
+ * reg2         network id (0 is the default network)
+ * reg3[0..15]  conntrack zone of that network
+ *
+ * reg4 to reg15 are free. */
+#define REG_FROM "NXM_NX_REG0[0..3]"
+#define REG_TO "NXM_NX_REG0[4..7]"
+#define REG_OUT_PORT "NXM_NX_REG1[]"
+#define REG_NETWORK "NXM_NX_REG2[]"
+#define REG_ZONE "NXM_NX_REG3[0..15]"
+
+/* Matches on reg0[0..3] and reg0[4..7]. */
+#define MATCH_FROM "reg0=0x%x/0xf"
+#define MATCH_TO "reg0=0x%x0/0xf0"
+
+/* One end of a packet's way through the bridge. */
+enum pipeline_end {
+    END_TUNNEL = 1,             /* The tunnel port: a peer's pod or node. */
+    END_GATEWAY = 2,            /* The gateway port: the node itself, or what
+                                 * it forwards. */
+    END_POD = 3,                /* A port of this node's pods. */
+};
+
+/* ct_mark bits. */
+#define CT_MARK_GATEWAY 0x1     /* The connection came in by the gateway, so
+                                 * its replies leave by it: the host may have
+                                 * translated its addresses. */
+
+/* Conntrack zones: one for each network, its id added to the base.  The
+ * number is far from the small ones that other users of a node take. */
+#define CT_ZONE_BASE 0x4c00
+#define CT_ZONE_MAX 0x4fff
+#define NETWORK_ID_MAX (CT_ZONE_MAX - CT_ZONE_BASE)
+
+/* Packet mark (skb->mark) on what the node itself originated towards its
+ * pods, as opposed to what it forwards: set by nftables, seen by the pipeline
+ * as pkt_mark.  kube-proxy uses 0x4000 and 0x8000. */
+#define LATEEN_MARK_LOCAL 0x10000000
+
+/* OpenFlow cookies: 16 bits of mark, 8 bits for the kind of object that wants
+ * the flow, 40 bits for which one (a hash of its name, so that a restarted
+ * agent computes the same). */
+#define COOKIE_MARK (UINT64_C(0x4c54) << 48)
+#define COOKIE_MARK_MASK (UINT64_C(0xffff) << 48)
+#define COOKIE_KIND_SHIFT 40
+#define COOKIE_ID_MASK ((UINT64_C(1) << COOKIE_KIND_SHIFT) - 1)
+
+enum cookie_kind {
+    COOKIE_BASE,                /* The pipeline itself. */
+    COOKIE_NODE,                /* A node, this one or a peer. */
+    COOKIE_ATTACHMENT,          /* A pod's or container's interface. */
+};
+
+/* The MAC address that stands for every peer: the host has a permanent
+ * neighbor entry with it for each peer's gateway.  Locally administered. */
+#define PEER_MAC ETH_ADDR_C(0e,4c,61,74,65,6e)
+
+BUILD_ASSERT_DECL(NETWORK_ID_MAX > 0 && CT_ZONE_MAX <= UINT16_MAX);
+BUILD_ASSERT_DECL((LATEEN_MARK_LOCAL & 0xffff) == 0);
+
+#endif /* flows/pipeline.h */
