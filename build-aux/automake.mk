@@ -60,4 +60,51 @@ CLEANFILES += ovs-config.h
 # What Open vSwitch was configured with, less its name and version.
 ovs-config.h: config.status $(OVS_CONFIGURED)
 	$(AM_V_GEN)sed '/^#define PACKAGE/d; /^#define VERSION/d' \
-	    '$(OVS_BUILDDIR)/config.h' >$@.tmp && mv $@.tmp $@
+	    '$(OVS_BUILDDIR)/config.h' >$@.tmp && \
+	if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
+
+# Checks of the tree itself
+# -------------------------
+dist_noinst_SCRIPTS += \
+	build-aux/check-style \
+	build-aux/check-symbols
+
+INSPECTED = $(bin_PROGRAMS) $(sbin_PROGRAMS) $(pkglibexec_PROGRAMS) \
+	$(cni_PROGRAMS) $(noinst_PROGRAMS)
+
+# No two libraries of one program may define the same symbol.
+CHECK_LOCAL += check-symbols
+.PHONY: check-symbols
+check-symbols: all
+	$(AM_V_at)$(foreach p,$(INSPECTED), \
+	    $(srcdir)/build-aux/check-symbols $(p) \
+	        $($(subst -,_,$(p))_OBJECTS) $($(subst -,_,$(p))_LDADD) &&) :
+
+CHECK_LOCAL += check-style
+.PHONY: check-style
+check-style:
+	$(AM_V_at)if test -e '$(srcdir)/.git'; then \
+	    cd '$(srcdir)' && build-aux/check-style $$(git ls-files); \
+	fi
+
+# Every file of the repository is in the tarball.
+.PHONY: check-dist-files
+check-dist-files:
+	$(AM_V_at)if test -e '$(srcdir)/.git'; then \
+	    for f in $(DISTFILES); do \
+	        echo "$$f"; \
+	        test ! -d '$(srcdir)/'"$$f" || find '$(srcdir)/'"$$f" -type f; \
+	    done | sed 's,^$(srcdir)/,,; s,^\./,,' | sort -u >dist-files.tmp; \
+	    missing=$$(cd '$(srcdir)' && git ls-files | sort | \
+	        comm -23 - '$(abs_builddir)/dist-files.tmp'); \
+	    rm -f dist-files.tmp; \
+	    if test -n "$$missing"; then \
+	        echo 'in no list of distributed files (EXTRA_DIST?):' >&2; \
+	        printf '    %s\n' $$missing >&2; \
+	        exit 1; \
+	    fi; \
+	fi
+dist-hook: check-dist-files
+
+AM_DISTCHECK_CONFIGURE_FLAGS = \
+	--with-ovs-source='$(OVS_SRCDIR)' --with-ovs-build='$(OVS_BUILDDIR)'

@@ -16,6 +16,7 @@ lateen_test_LDADD = $(LATEEN_LIBS)
 TESTSUITE_AT = \
 	tests/testsuite.at \
 	tests/lateen-macros.at \
+	tests/build.at \
 	tests/notify.at
 EXTRA_DIST += $(TESTSUITE_AT) tests/package.m4 tests/testsuite \
 	tests/atlocal.in
@@ -42,7 +43,8 @@ $(TESTSUITE): $(TESTSUITE_AT) $(srcdir)/tests/package.m4
 
 CHECK_LOCAL += check-testsuite
 .PHONY: check-testsuite
-check-testsuite: all $(TESTSUITE) tests/atconfig tests/atlocal
+check-testsuite: all $(TESTSUITE) tests/atconfig tests/atlocal \
+		check-symbols check-style
 	$(SHELL) '$(TESTSUITE)' -C tests AUTOTEST_PATH='$(AUTOTEST_PATH)' \
 	    $(TESTSUITEFLAGS)
 
