@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The agent's configuration: one YAML file, lateend.yaml, that lateend.yaml(5)
+ * describes. */
+
+#ifndef LATEEN_CONFIG_H
+#define LATEEN_CONFIG_H 1
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "agent/ip.h"
+#include "openvswitch/compiler.h"
+
+enum tunnel_type {
+    TUNNEL_GENEVE,
+    TUNNEL_GRE,
+    TUNNEL_VXLAN
+};
+
+enum ipsec_mode {
+    IPSEC_OFF,                  /* Tunnels are not encrypted. */
+    IPSEC_REQUIRED              /* Nothing crosses nodes in clear. */
+};
+
+/* What the file says, with defaults filled in.  Strings are owned by the
+ * struct and not NULL unless the comment says so. */
+struct config {
+    char *node;                 /* This node's name; the host's by default. */
+    char *bridge;
+    char *datapath_type;        /* "system" or "netdev". */
+
+    enum tunnel_type tunnel_type;
+    uint16_t tunnel_port;       /* UDP destination port; 0 for GRE. */
+    int tunnel_family;          /* AF_INET or AF_INET6; 0 for what the nodes
+                                 * have. */
+
+    enum ipsec_mode ipsec_mode;
+    char *psk_file;             /* NULL if there is none. */
+    char *vici_socket;
+
+    char *source_dir;           /* The directory of "source: dir:...". */
+
+    struct ip_prefix_list cluster_cidrs; /* Masked; at least one. */
+    bool masquerade;            /* Hide pods behind the node's address. */
+    struct ip_prefix_list masquerade_exclude; /* Destinations that see pods'
+                                               * own addresses.  Masked. */
+    char *uplink;               /* Interface; NULL to find it by routes. */
+    unsigned int mtu;           /* Of pods; 0 to compute it. */
+};
+
+/* Reads 'file' into '*configp', which the caller destroys.  Returns NULL, or
+ * what is wrong with the file, one error a line and each with the place and
+ * with what would be right, in a string that the caller frees; then
+ * '*configp' is NULL. */
+char *config_load(const char *file, struct config **configp)
+    OVS_WARN_UNUSED_RESULT;
+
+/* As config_load(), from the 'size' bytes at 'text'.  'file' serves only to
+ * name it in errors. */
+char *config_parse(const char *file, const char *text, size_t size,
+                   struct config **configp)
+    OVS_WARN_UNUSED_RESULT;
+
+/* Frees 'config', which may be NULL. */
+void config_destroy(struct config *config);
+
+/* Returns the keys whose change from 'old' to 'new' takes effect only with a
+ * restart of lateend, separated by ", ", in a string that the caller frees;
+ * or NULL if there are none. */
+char *config_restart_needed(const struct config *old,
+                            const struct config *new);
+
+/* "geneve", "gre" or "vxlan": also the type of Open vSwitch's interface. */
+const char *tunnel_type_name(enum tunnel_type);
+
+#endif /* agent/config.h */
