@@ -1,1 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+
+liblateen_a_SOURCES += \
+	flows/flow-batch.c \
+	flows/flow-table-private.h \
+	flows/flow-table.c \
+	flows/flow-table.h \
+	flows/ofctrl.c \
+	flows/ofctrl.h \
+	flows/pipeline.h \
+	flows/reval.c \
+	flows/reval.h

@@ -1,0 +1,812 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The flow table: see flow-table.h for what it does.
+ *
+ *     flow_owner --> flow_entry: claim(s) by owners   what is wanted
+ *                                have                 what the switch has
+ *
+ * An owner has pointers to the entries that it claims, and an entry the
+ * cookies of the owners that claim it.  An entry is there as long as it has a
+ * claim, or the switch has its flow, or a change that is being made contains
+ * it.  All entries for which want and have may differ are listed in 'dirty',
+ * so that a change to the switch costs what it changes. */
+
+#include <config.h>
+#include "flow-table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "coverage.h"
+#include "flow.h"
+#include "flow-table-private.h"
+#include "hash.h"
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/ofp-flow.h"
+#include "openvswitch/ofp-msgs.h"
+#include "openvswitch/ofpbuf.h"
+#include "openvswitch/vlog.h"
+#include "packets.h"
+#include "pipeline.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(flow_table);
+
+COVERAGE_DEFINE(flow_table_change);
+COVERAGE_DEFINE(flow_table_contradiction);
+
+/* Who wants flows. */
+struct flow_owner {
+    struct hmap_node node;      /* In flow_table's 'owners'. */
+    ovs_be64 cookie;
+    struct flow_entry **entries; /* That it claims, each once. */
+    size_t n;
+    bool aside;                 /* The switch refused a flow of it. */
+};
+
+/* A flow of a batch on its way to be claimed. */
+struct flow_pending {
+    struct flow_entry *entry;   /* In the flow table. */
+    struct flow_actions *actions; /* Reference. */
+};
+
+static void owner_destroy(struct flow_table *, struct flow_owner *);
+
+struct flow_table *
+flow_table_create(const struct pipeline_table *tables)
+{
+    struct flow_table *ft = xzalloc(sizeof *ft);
+
+    hmap_init(&ft->entries);
+    hmap_init(&ft->owners);
+    hmap_init(&ft->actions);
+    hmap_init(&ft->masks);
+    ofputil_table_map_init(&ft->names);
+    for (const struct pipeline_table *t = tables; t->name; t++) {
+        ofputil_table_map_put(&ft->names, t->id, t->name);
+    }
+    ft->seqno = 1;
+    return ft;
+}
+
+void
+flow_table_destroy(struct flow_table *ft)
+{
+    struct flow_owner *owner;
+
+    if (!ft) {
+        return;
+    }
+    flow_table_forget_present(ft);
+    HMAP_FOR_EACH_SAFE (owner, node, &ft->owners) {
+        flow_table_remove(ft, owner->cookie);
+    }
+    ovs_assert(hmap_is_empty(&ft->entries));
+    ovs_assert(hmap_is_empty(&ft->actions));
+    ovs_assert(hmap_is_empty(&ft->masks));
+    hmap_destroy(&ft->entries);
+    hmap_destroy(&ft->owners);
+    hmap_destroy(&ft->actions);
+    hmap_destroy(&ft->masks);
+    ofputil_table_map_destroy(&ft->names);
+    free(ft->dirty);
+    free(ft);
+}
+
+uint64_t
+flow_table_seqno(const struct flow_table *ft)
+{
+    return ft->seqno;
+}
+
+size_t
+flow_table_n_wanted(const struct flow_table *ft)
+{
+    return ft->n_wanted;
+}
+
+size_t
+flow_table_n_present(const struct flow_table *ft)
+{
+    return ft->n_present;
+}
+
+const struct ofputil_table_map *
+flow_table_names(const struct flow_table *ft)
+{
+    return &ft->names;
+}
+
+/* Entries. */
+
+static struct flow_entry *
+entry_find(const struct flow_table *ft, const struct flow_entry *key,
+           uint32_t hash)
+{
+    struct flow_entry *e;
+
+    HMAP_FOR_EACH_WITH_HASH (e, node, hash, &ft->entries) {
+        if (e->table_id == key->table_id && e->priority == key->priority
+            && e->mask == key->mask
+            && !memcmp(e->values, key->values,
+                       MINIFLOW_VALUES_SIZE(e->mask->n_values))) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+/* Returns the entry of 'ft' that is the same flow as 'e', which has no claims:
+ * another one, and 'e' is freed, or 'e' itself, now in 'ft'. */
+static struct flow_entry *
+entry_insert(struct flow_table *ft, struct flow_entry *e)
+{
+    uint32_t hash = flow_entry_hash(e);
+    struct flow_entry *found = entry_find(ft, e, hash);
+
+    if (found) {
+        flow_entry_free(ft, e);
+        return found;
+    }
+    hmap_insert(&ft->entries, &e->node, hash);
+    return e;
+}
+
+static bool
+entry_is_claimed(const struct flow_entry *e)
+{
+    return e->shared || e->claim.actions;
+}
+
+static void
+entry_set_clean(struct flow_table *ft, struct flow_entry *e)
+{
+    if (e->dirty) {
+        struct flow_entry *last = ft->dirty[--ft->n_dirty];
+
+        ft->dirty[e->dirty - 1] = last;
+        last->dirty = e->dirty;
+        e->dirty = 0;
+    }
+}
+
+static void
+entry_set_dirty(struct flow_table *ft, struct flow_entry *e)
+{
+    if (!e->dirty) {
+        if (ft->n_dirty >= ft->allocated_dirty) {
+            ft->dirty = x2nrealloc(ft->dirty, &ft->allocated_dirty,
+                                   sizeof *ft->dirty);
+        }
+        ft->dirty[ft->n_dirty++] = e;
+        e->dirty = ft->n_dirty;
+    }
+}
+
+/* To be called after 'e' has lost a claim or its 'have': it goes if it has
+ * nothing left. */
+static void
+entry_lost(struct flow_table *ft, struct flow_entry *e)
+{
+    if (!entry_is_claimed(e) && !e->have.actions && !e->in_flight) {
+        entry_set_clean(ft, e);
+        hmap_remove(&ft->entries, &e->node);
+        flow_entry_free(ft, e);
+    } else {
+        entry_set_dirty(ft, e);
+    }
+}
+
+/* Notes that the switch has 'e' with 'actions' and 'cookie', or that it has
+ * not if 'actions' is NULL.  Takes the reference. */
+static void
+entry_set_have(struct flow_table *ft, struct flow_entry *e, ovs_be64 cookie,
+               struct flow_actions *actions)
+{
+    ft->n_present += !e->have.actions - !actions;
+    flow_actions_unref(ft, e->have.actions);
+    e->have.cookie = cookie;
+    e->have.actions = actions;
+}
+
+/* Claims. */
+
+/* The claim of 'cookie' in 'claims', or where it would have to be. */
+static size_t
+claims_search(const struct flow_claims *claims, ovs_be64 cookie)
+{
+    size_t lo = 0, hi = claims->n;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (ntohll(claims->elems[mid].cookie) < ntohll(cookie)) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+static void
+claims_insert(struct flow_claims *claims, ovs_be64 cookie,
+              struct flow_actions *actions)
+{
+    size_t i = claims_search(claims, cookie);
+
+    if (claims->n >= claims->allocated) {
+        claims->elems = x2nrealloc(claims->elems, &claims->allocated,
+                                   sizeof *claims->elems);
+    }
+    memmove(&claims->elems[i + 1], &claims->elems[i],
+            (claims->n - i) * sizeof *claims->elems);
+    claims->elems[i] = (struct flow_claim) { cookie, actions };
+    claims->n++;
+}
+
+/* Makes 'actions', whose reference it takes, what 'cookie' claims of 'e'.
+ * Returns true if that is a change. */
+static bool
+entry_claim(struct flow_table *ft, struct flow_entry *e, ovs_be64 cookie,
+            struct flow_actions *actions)
+{
+    struct flow_claim *claim = NULL;
+
+    if (!entry_is_claimed(e)) {
+        e->claim = (struct flow_claim) { cookie, actions };
+        ft->n_wanted++;
+        goto changed;
+    }
+
+    if (!e->shared) {
+        if (e->claim.cookie == cookie) {
+            claim = &e->claim;
+        } else {
+            struct flow_claims *claims = xzalloc(sizeof *claims);
+
+            claims_insert(claims, e->claim.cookie, e->claim.actions);
+            e->claims = claims;
+            e->shared = true;
+        }
+    } else {
+        size_t i = claims_search(e->claims, cookie);
+
+        if (i < e->claims->n && e->claims->elems[i].cookie == cookie) {
+            claim = &e->claims->elems[i];
+        }
+    }
+
+    if (!claim) {
+        claims_insert(e->claims, cookie, actions);
+    } else if (claim->actions == actions) {
+        flow_actions_unref(ft, actions);
+        return false;
+    } else {
+        flow_actions_unref(ft, claim->actions);
+        claim->actions = actions;
+    }
+
+changed:
+    entry_set_dirty(ft, e);
+    return true;
+}
+
+/* 'cookie', which claims 'e', does not any more.  May free 'e'. */
+static void
+entry_disclaim(struct flow_table *ft, struct flow_entry *e, ovs_be64 cookie)
+{
+    if (!e->shared) {
+        ovs_assert(e->claim.cookie == cookie);
+        flow_actions_unref(ft, e->claim.actions);
+        e->claim.actions = NULL;
+        ft->n_wanted--;
+    } else {
+        struct flow_claims *claims = e->claims;
+        size_t i = claims_search(claims, cookie);
+
+        ovs_assert(i < claims->n && claims->elems[i].cookie == cookie);
+        flow_actions_unref(ft, claims->elems[i].actions);
+        memmove(&claims->elems[i], &claims->elems[i + 1],
+                (claims->n - i - 1) * sizeof *claims->elems);
+        if (--claims->n == 1) {
+            e->claim = claims->elems[0];
+            e->shared = false;
+            free(claims->elems);
+            free(claims);
+        }
+    }
+    entry_lost(ft, e);
+}
+
+/* Conjunctions. */
+
+static bool
+actions_are_conjunctions(const struct flow_actions *actions)
+{
+    const struct ofpact *a;
+
+    if (!actions->len) {
+        return false;
+    }
+    OFPACT_FOR_EACH (a, flow_actions_get(actions), actions->len) {
+        if (a->type != OFPACT_CONJUNCTION) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int
+compare_conjunctions(const void *a_, const void *b_)
+{
+    const struct ofpact_conjunction *const *ap = a_;
+    const struct ofpact_conjunction *const *bp = b_;
+    const struct ofpact_conjunction *a = *ap;
+    const struct ofpact_conjunction *b = *bp;
+
+    return (a->id != b->id ? (a->id < b->id ? -1 : 1)
+            : a->clause != b->clause ? (a->clause < b->clause ? -1 : 1)
+            : a->n_clauses != b->n_clauses
+            ? (a->n_clauses < b->n_clauses ? -1 : 1)
+            : 0);
+}
+
+/* Returns the union, in order of their ids, of the 'n' lists of conjunction
+ * actions in 'claims'. */
+static struct flow_actions *
+merge_conjunctions(struct flow_table *ft, const struct flow_claim *claims,
+                   size_t n)
+{
+    const struct ofpact_conjunction **conjs;
+    struct flow_actions *merged;
+    const struct ofpact *a;
+    size_t n_conjs = 0;
+    struct ofpbuf out;
+    size_t total = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        total += claims[i].actions->len;
+    }
+    conjs = xmalloc(total / sizeof **conjs * sizeof *conjs);
+    for (size_t i = 0; i < n; i++) {
+        OFPACT_FOR_EACH (a, flow_actions_get(claims[i].actions),
+                         claims[i].actions->len) {
+            conjs[n_conjs++] = ofpact_get_CONJUNCTION(a);
+        }
+    }
+    qsort(conjs, n_conjs, sizeof *conjs, compare_conjunctions);
+
+    ofpbuf_init(&out, total);
+    for (size_t i = 0; i < n_conjs; i++) {
+        if (!i || compare_conjunctions(&conjs[i - 1], &conjs[i])) {
+            ofpbuf_put(&out, conjs[i], OFPACT_ALIGN(conjs[i]->ofpact.len));
+        }
+    }
+    merged = flow_actions_intern(ft, out.data, out.size);
+    ofpbuf_uninit(&out);
+    free(conjs);
+    return merged;
+}
+
+/* Returns a reference to the actions of a flow that the 'n' owners of 'claims'
+ * want, at least one.  'e' is the flow, for the log. */
+static struct flow_actions *
+merge_claims(struct flow_table *ft, const struct flow_entry *e,
+             const struct flow_claim *claims, size_t n)
+{
+    bool conjunctions = actions_are_conjunctions(claims[0].actions);
+    bool differ = false;
+
+    for (size_t i = 1; i < n; i++) {
+        if (claims[i].actions == claims[0].actions) {
+            continue;
+        }
+        differ = true;
+        if (!conjunctions || !actions_are_conjunctions(claims[i].actions)) {
+            static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 5);
+            struct flow_delta delta = {
+                .entry = CONST_CAST(struct flow_entry *, e),
+                .actions = claims[i].actions,
+                .cookie = claims[i].cookie,
+            };
+            char *s = flow_delta_to_string(ft, &delta);
+
+            COVERAGE_INC(flow_table_contradiction);
+            VLOG_ERR_RL(&rl, "owners 0x%"PRIx64" and 0x%"PRIx64" contradict "
+                        "one another, and the former wins: %s",
+                        ntohll(claims[0].cookie), ntohll(claims[i].cookie),
+                        s);
+            free(s);
+            return flow_actions_ref(claims[0].actions);
+        }
+    }
+    return (differ ? merge_conjunctions(ft, claims, n)
+            : flow_actions_ref(claims[0].actions));
+}
+
+/* Owners. */
+
+static struct flow_owner *
+owner_find(const struct flow_table *ft, ovs_be64 cookie)
+{
+    struct flow_owner *owner;
+
+    HMAP_FOR_EACH_WITH_HASH (owner, node, hash_uint64((OVS_FORCE uint64_t)
+                                                      cookie),
+                             &ft->owners) {
+        if (owner->cookie == cookie) {
+            return owner;
+        }
+    }
+    return NULL;
+}
+
+static struct flow_owner *
+owner_create(struct flow_table *ft, ovs_be64 cookie)
+{
+    struct flow_owner *owner = xzalloc(sizeof *owner);
+
+    owner->cookie = cookie;
+    hmap_insert(&ft->owners, &owner->node,
+                hash_uint64((OVS_FORCE uint64_t) cookie));
+    return owner;
+}
+
+/* Frees an owner without claims. */
+static void
+owner_destroy(struct flow_table *ft, struct flow_owner *owner)
+{
+    ft->n_aside -= owner->aside;
+    hmap_remove(&ft->owners, &owner->node);
+    free(owner->entries);
+    free(owner);
+}
+
+static void
+owner_changed(struct flow_table *ft, struct flow_owner *owner)
+{
+    COVERAGE_INC(flow_table_change);
+    ft->seqno++;
+    if (owner->aside) {
+        /* What it wanted and did not get is dirty still. */
+        owner->aside = false;
+        ft->n_aside--;
+    }
+}
+
+static int
+compare_pending(const void *a_, const void *b_)
+{
+    const struct flow_pending *a = a_;
+    const struct flow_pending *b = b_;
+
+    return a->entry < b->entry ? -1 : a->entry > b->entry;
+}
+
+/* Brings the flows that occur several times in 'pending' together, and returns
+ * how many there are then. */
+static size_t
+merge_pending(struct flow_table *ft, ovs_be64 cookie,
+              struct flow_pending *pending, size_t n)
+{
+    size_t n_out = 0;
+
+    qsort(pending, n, sizeof *pending, compare_pending);
+    for (size_t i = 0; i < n; ) {
+        struct flow_pending out = pending[i++];
+
+        for (; i < n && pending[i].entry == out.entry; i++) {
+            struct flow_claim claims[2] = {
+                { cookie, out.actions }, { cookie, pending[i].actions },
+            };
+
+            out.actions = merge_claims(ft, out.entry, claims, 2);
+            flow_actions_unref(ft, claims[0].actions);
+            flow_actions_unref(ft, claims[1].actions);
+        }
+        pending[n_out++] = out;
+    }
+    return n_out;
+}
+
+void
+flow_table_replace(struct flow_table *ft, ovs_be64 cookie,
+                   struct flow_batch *batch)
+{
+    struct flow_owner *owner = owner_find(ft, cookie);
+    struct flow_pending *pending;
+    bool duplicates = false;
+    bool changed = false;
+    size_t n = batch->n;
+
+    if (!n) {
+        flow_table_remove(ft, cookie);
+        return;
+    }
+    if (!owner) {
+        owner = owner_create(ft, cookie);
+    }
+
+    /* Find each flow's entry, and mark those. */
+    pending = xmalloc(n * sizeof *pending);
+    for (size_t i = 0; i < n; i++) {
+        struct flow_entry *e = batch->entries[i];
+
+        pending[i].actions = e->claim.actions;
+        e->claim.actions = NULL;
+        pending[i].entry = e = entry_insert(ft, e);
+        duplicates |= e->marked;
+        e->marked = true;
+    }
+    batch->n = 0;
+    if (duplicates) {
+        n = merge_pending(ft, cookie, pending, n);
+    }
+
+    for (size_t i = 0; i < n; i++) {
+        changed |= entry_claim(ft, pending[i].entry, cookie,
+                               pending[i].actions);
+    }
+    for (size_t i = 0; i < owner->n; i++) {
+        if (!owner->entries[i]->marked) {
+            entry_disclaim(ft, owner->entries[i], cookie);
+            changed = true;
+        }
+    }
+
+    if (owner->n != n) {
+        free(owner->entries);
+        owner->entries = xmalloc(n * sizeof *owner->entries);
+        owner->n = n;
+    }
+    for (size_t i = 0; i < n; i++) {
+        owner->entries[i] = pending[i].entry;
+        owner->entries[i]->marked = false;
+    }
+    free(pending);
+
+    if (changed) {
+        owner_changed(ft, owner);
+    }
+}
+
+void
+flow_table_remove(struct flow_table *ft, ovs_be64 cookie)
+{
+    struct flow_owner *owner = owner_find(ft, cookie);
+
+    if (owner) {
+        for (size_t i = 0; i < owner->n; i++) {
+            entry_disclaim(ft, owner->entries[i], cookie);
+        }
+        owner_changed(ft, owner);
+        owner_destroy(ft, owner);
+    }
+}
+
+void
+flow_table_set_aside(struct flow_table *ft, ovs_be64 cookie)
+{
+    struct flow_owner *owner = owner_find(ft, cookie);
+
+    if (!owner) {
+        /* It is gone, and a flow of it cannot be deleted.  That a switch
+         * refuses to delete a flow leaves nothing to do but to look at all
+         * of them again. */
+        owner = owner_create(ft, cookie);
+    }
+    if (!owner->aside) {
+        owner->aside = true;
+        ft->n_aside++;
+    }
+}
+
+static bool
+is_aside__(const struct flow_table *ft, ovs_be64 cookie)
+{
+    const struct flow_owner *owner = owner_find(ft, cookie);
+
+    return owner && owner->aside;
+}
+
+bool
+flow_table_is_aside(const struct flow_table *ft, ovs_be64 cookie)
+{
+    return ft->n_aside && is_aside__(ft, cookie);
+}
+
+/* What the switch has. */
+
+void
+flow_table_forget_present(struct flow_table *ft)
+{
+    struct flow_owner *owner;
+    struct flow_entry *e;
+
+    HMAP_FOR_EACH_SAFE (e, node, &ft->entries) {
+        ovs_assert(!e->in_flight);
+        entry_set_have(ft, e, 0, NULL);
+        entry_lost(ft, e);
+    }
+    HMAP_FOR_EACH_SAFE (owner, node, &ft->owners) {
+        if (owner->aside) {
+            owner->aside = false;
+            ft->n_aside--;
+        }
+        if (!owner->n) {
+            owner_destroy(ft, owner);
+        }
+    }
+}
+
+void
+flow_table_add_present(struct flow_table *ft,
+                       const struct ofputil_flow_stats *fs)
+{
+    struct minimatch match;
+    struct flow_entry *e;
+
+    minimatch_init(&match, &fs->match);
+    e = entry_insert(ft, flow_entry_create(ft, fs->table_id, fs->priority,
+                                           &match));
+    minimatch_destroy(&match);
+    entry_set_have(ft, e, fs->cookie,
+                   flow_actions_intern(ft, fs->ofpacts, fs->ofpacts_len));
+    entry_set_dirty(ft, e);
+}
+
+/* Sets '*want' to what 'e' is to be, with a reference to the actions.  Returns
+ * false if nothing may be done about 'e' now. */
+static bool
+entry_want(struct flow_table *ft, const struct flow_entry *e,
+           struct flow_claim *want)
+{
+    *want = (struct flow_claim) { 0, NULL };
+    if (!entry_is_claimed(e)) {
+        want->cookie = e->have.cookie;
+        return !flow_table_is_aside(ft, e->have.cookie);
+    }
+    if (!e->shared) {
+        if (flow_table_is_aside(ft, e->claim.cookie)) {
+            return false;
+        }
+        want->cookie = e->claim.cookie;
+        want->actions = flow_actions_ref(e->claim.actions);
+        return true;
+    }
+
+    const struct flow_claims *claims = e->claims;
+    struct flow_claim *elems = claims->elems;
+    size_t n = claims->n;
+
+    if (ft->n_aside) {
+        elems = xmalloc(n * sizeof *elems);
+        n = 0;
+        for (size_t i = 0; i < claims->n; i++) {
+            if (!is_aside__(ft, claims->elems[i].cookie)) {
+                elems[n++] = claims->elems[i];
+            }
+        }
+    }
+    if (n) {
+        want->cookie = elems[0].cookie;
+        want->actions = merge_claims(ft, e, elems, n);
+    }
+    if (elems != claims->elems) {
+        free(elems);
+    }
+    return n > 0;
+}
+
+void
+flow_table_diff(struct flow_table *ft, struct flow_deltas *deltas)
+{
+    size_t allocated = 0;
+
+    *deltas = (struct flow_deltas) { .seqno = ft->seqno };
+    for (size_t i = ft->n_dirty; i-- > 0; ) {
+        struct flow_entry *e = ft->dirty[i];
+        struct flow_claim want;
+
+        if (!entry_want(ft, e, &want)) {
+            continue;
+        }
+        entry_set_clean(ft, e);
+        if (want.actions == e->have.actions
+            && want.cookie == e->have.cookie) {
+            flow_actions_unref(ft, want.actions);
+            continue;
+        }
+        if (deltas->n >= allocated) {
+            deltas->elems = x2nrealloc(deltas->elems, &allocated,
+                                       sizeof *deltas->elems);
+        }
+        deltas->elems[deltas->n++] = (struct flow_delta) {
+            e, want.actions, want.cookie
+        };
+        e->in_flight = true;
+    }
+    if (!ft->n_dirty) {
+        free(ft->dirty);
+        ft->dirty = NULL;
+        ft->allocated_dirty = 0;
+    }
+}
+
+void
+flow_table_finish(struct flow_table *ft, struct flow_deltas *deltas,
+                  bool done)
+{
+    for (size_t i = 0; i < deltas->n; i++) {
+        struct flow_delta *d = &deltas->elems[i];
+        struct flow_entry *e = d->entry;
+
+        e->in_flight = false;
+        if (done) {
+            entry_set_have(ft, e, d->cookie, d->actions);
+        } else {
+            flow_actions_unref(ft, d->actions);
+            entry_set_dirty(ft, e);
+        }
+        if (!entry_is_claimed(e)) {
+            entry_lost(ft, e);
+        }
+    }
+    free(deltas->elems);
+    *deltas = (struct flow_deltas) { .n = 0 };
+}
+
+struct ofpbuf *
+flow_delta_encode(const struct flow_table *ft OVS_UNUSED,
+                  const struct flow_delta *d, ovs_be32 xid)
+{
+    struct flow_match_buffer buffer;
+    struct ofputil_flow_mod fm = {
+        .table_id = d->entry->table_id,
+        .priority = d->entry->priority,
+        .buffer_id = UINT32_MAX,
+        .out_port = OFPP_ANY,
+        .out_group = OFPG_ANY,
+    };
+    struct ofp_header *oh;
+    struct ofpbuf *msg;
+
+    flow_entry_get_match(d->entry, &fm.match, &buffer);
+    if (d->actions) {
+        fm.command = OFPFC_ADD;
+        fm.new_cookie = d->cookie;
+        fm.ofpacts = CONST_CAST(struct ofpact *,
+                                flow_actions_get(d->actions));
+        fm.ofpacts_len = d->actions->len;
+    } else {
+        fm.command = OFPFC_DELETE_STRICT;
+        fm.new_cookie = OVS_BE64_MAX;
+        fm.cookie = htonll(COOKIE_MARK);
+        fm.cookie_mask = htonll(COOKIE_MARK_MASK);
+    }
+    msg = ofputil_encode_flow_mod(&fm, OFPUTIL_P_OF15_OXM);
+    oh = msg->data;
+    oh->xid = xid;
+    return msg;
+}
+
+char *
+flow_delta_to_string(const struct flow_table *ft, const struct flow_delta *d)
+{
+    struct ds s = DS_EMPTY_INITIALIZER;
+    struct flow_match_buffer buffer;
+    struct minimatch match;
+
+    ds_put_format(&s, "cookie=0x%"PRIx64",table=", ntohll(d->cookie));
+    ofputil_format_table(d->entry->table_id, &ft->names, &s);
+    ds_put_char(&s, ',');
+    flow_entry_get_match(d->entry, &match, &buffer);
+    minimatch_format(&match, NULL, NULL, &s, d->entry->priority);
+    if (d->actions) {
+        struct ofpact_format_params fp = { .table_map = &ft->names, .s = &s };
+
+        ds_put_cstr(&s, " actions=");
+        ofpacts_format(flow_actions_get(d->actions), d->actions->len, &fp);
+    }
+    return ds_steal_cstr(&s);
+}

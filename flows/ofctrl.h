@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Brings the flow table into the switch.
+ *
+ * The bridge's management socket is spoken to in OpenFlow 1.5.  On each new
+ * connection all flows that carry Lateen's mark (COOKIE_MARK) are read; others
+ * are never looked at.  Then what differs from the flow table goes into the
+ * switch as one atomic bundle; nothing is sent where nothing differs.  What
+ * changes while a bundle is under way goes into the next.
+ *
+ * A flow that the switch refuses sets its owner aside: the owner is named in
+ * the list of refusals, what the switch has of it stays, and everything else
+ * goes in.  It is tried again when the owner changes.
+ *
+ * A change is realized when its bundle is in the tables and the datapath has
+ * no flow left that was derived from the tables before it.  The tables alone
+ * are not enough: Open vSwitch keeps using derived flows until its
+ * revalidators have gone over them.
+ *
+ * Everything here belongs to the main thread and never blocks. */
+
+#ifndef LATEEN_OFCTRL_H
+#define LATEEN_OFCTRL_H 1
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "openvswitch/list.h"
+#include "openvswitch/types.h"
+
+struct flow_table;
+struct ofctrl;
+struct ofputil_flow_stats;
+
+/* Creates the connection of 'ft', which must outlive it, to the bridge
+ * 'bridge'.  'rundir' is Open vSwitch's run directory, where the bridge's
+ * "BRIDGE.mgmt" is and ovs-vswitchd's pidfile. */
+struct ofctrl *ofctrl_create(struct flow_table *ft, const char *bridge,
+                             const char *rundir);
+
+/* Closes the connection.  The switch keeps its flows. */
+void ofctrl_destroy(struct ofctrl *);
+
+/* Says whether the flow table holds all that is wanted.  As long as it does
+ * not, as at the start, nothing in the switch is changed. */
+void ofctrl_set_complete(struct ofctrl *, bool complete);
+
+void ofctrl_run(struct ofctrl *);
+void ofctrl_wait(struct ofctrl *);
+
+/* The last change (flow_table_seqno()) that is in the switch's tables, and the
+ * last that is realized; 0 if there is none, as after a disconnection.  The
+ * changes up to it are too, except for owners in the list of refusals. */
+uint64_t ofctrl_installed(const struct ofctrl *);
+uint64_t ofctrl_realized(const struct ofctrl *);
+
+/* Whether the switch is connected and its flows have been read. */
+bool ofctrl_is_connected(const struct ofctrl *);
+
+/* Why the last connection ended or could not be made, or why changes cannot be
+ * seen to be realized; NULL if there is nothing to say.  Belongs to
+ * 'ofctrl'. */
+const char *ofctrl_last_error(const struct ofctrl *);
+
+/* An owner that is set aside. */
+struct ofctrl_refusal {
+    struct ovs_list list_node;  /* In ofctrl_refusals(). */
+    ovs_be64 cookie;            /* The owner. */
+    char *flow;                 /* The flow, as text. */
+    char *error;                /* What the switch said. */
+};
+
+/* The owners that are set aside, "struct ofctrl_refusal"s. */
+const struct ovs_list *ofctrl_refusals(const struct ofctrl *);
+
+/* The refusal of the owner 'cookie', or NULL. */
+const struct ofctrl_refusal *ofctrl_find_refusal(const struct ofctrl *,
+                                                 ovs_be64 cookie);
+
+/* Called with each flow that was asked for, then once with a null 'fs', and
+ * with an error message or NULL.  What the arguments point to lasts as long as
+ * the call. */
+typedef void ofctrl_flows_cb(const struct ofputil_flow_stats *fs,
+                             const char *error, void *aux);
+
+/* Asks the switch for its flows, with their counters, of table 'table_id'
+ * (OFPTT_ALL for every table) whose cookie is 'cookie' in the bits of
+ * 'cookie_mask'.  Calls 'cb' with 'aux', never before ofctrl_request_flows()
+ * has returned. */
+void ofctrl_request_flows(struct ofctrl *, uint8_t table_id, ovs_be64 cookie,
+                          ovs_be64 cookie_mask, ofctrl_flows_cb *cb,
+                          void *aux);
+
+#endif /* flows/ofctrl.h */
