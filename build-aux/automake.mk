@@ -72,15 +72,14 @@ dist_noinst_SCRIPTS += \
 INSPECTED = $(bin_PROGRAMS) $(sbin_PROGRAMS) $(pkglibexec_PROGRAMS) \
 	$(cni_PROGRAMS) $(noinst_PROGRAMS)
 
-# No two libraries of one program may define the same symbol.
-CHECK_LOCAL += check-symbols
+# 'make check' does the same, in tests/build.at.  No two libraries of one
+# program may define the same symbol.
 .PHONY: check-symbols
 check-symbols: all
 	$(AM_V_at)$(foreach p,$(INSPECTED), \
 	    $(srcdir)/build-aux/check-symbols $(p) \
 	        $($(subst -,_,$(p))_OBJECTS) $($(subst -,_,$(p))_LDADD) &&) :
 
-CHECK_LOCAL += check-style
 .PHONY: check-style
 check-style:
 	$(AM_V_at)if test -e '$(srcdir)/.git'; then \
@@ -108,3 +107,27 @@ dist-hook: check-dist-files
 
 AM_DISTCHECK_CONFIGURE_FLAGS = \
 	--with-ovs-source='$(OVS_SRCDIR)' --with-ovs-build='$(OVS_BUILDDIR)'
+
+# Variants
+# --------
+#
+# $(call MAKE_VARIANT,NAME,ARGUMENTS) builds this tree once more, configured
+# with ARGUMENTS, in variants/NAME: from a copy of the sources, because a tree
+# that was configured in place allows no other build of it.
+.PHONY: variants/src.stamp
+variants/src.stamp: $(BUILT_SOURCES)
+	$(AM_V_at)chmod -R u+w variants/src 2>/dev/null; rm -rf variants/src
+	$(AM_V_at)$(MKDIR_P) variants
+	$(AM_V_at)$(MAKE) distdir distdir=variants/src >variants/src.log 2>&1 \
+	    || { tail -n 20 variants/src.log; exit 1; }
+
+MAKE_VARIANT = $(AM_V_at)$(MKDIR_P) variants/$(1) && cd variants/$(1) && \
+	{ test config.status -nt ../src/configure || \
+	      ../src/configure -q $(AM_DISTCHECK_CONFIGURE_FLAGS) $(2); } && \
+	$(MAKE)
+
+CLEAN_LOCAL += clean-variants
+.PHONY: clean-variants
+clean-variants:
+	-chmod -R u+w variants 2>/dev/null
+	-rm -rf variants

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-dist_noinst_SCRIPTS += tests/install-deps
+dist_noinst_SCRIPTS += tests/install-deps tests/isolate
 
 # lateen-test: the unit tests' subcommands
 # ----------------------------------------
@@ -13,20 +13,42 @@ lateen_test_LDADD = $(LATEEN_LIBS)
 
 # The suites
 # ----------
+#
+# One per privilege: tests/testsuite needs none, the system suites need root.
 TESTSUITE_AT = \
 	tests/testsuite.at \
 	tests/lateen-macros.at \
 	tests/build.at \
+	tests/fuzz.at \
+	tests/macros.at \
 	tests/notify.at
-EXTRA_DIST += $(TESTSUITE_AT) tests/package.m4 tests/testsuite \
-	tests/atlocal.in
+
+SYSTEM_TESTSUITE_AT = \
+	tests/system-userspace-testsuite.at \
+	tests/system-userspace-macros.at \
+	tests/system-kernel-testsuite.at \
+	tests/system-kernel-macros.at \
+	tests/system-common-macros.at \
+	tests/system-environment.at
+
 TESTSUITE = $(srcdir)/tests/testsuite
-MAINTAINERCLEANFILES += tests/package.m4 $(TESTSUITE)
+SYSTEM_TESTSUITES = \
+	$(srcdir)/tests/system-userspace-testsuite \
+	$(srcdir)/tests/system-kernel-testsuite
+
+EXTRA_DIST += \
+	$(TESTSUITE_AT) $(SYSTEM_TESTSUITE_AT) \
+	tests/testsuite \
+	tests/system-userspace-testsuite \
+	tests/system-kernel-testsuite \
+	tests/package.m4 \
+	tests/atlocal.in
+MAINTAINERCLEANFILES += \
+	tests/package.m4 $(TESTSUITE) $(SYSTEM_TESTSUITES)
 DISTCLEANFILES += tests/atconfig
 
 AUTOM4TE = autom4te
-AUTOTEST = $(AUTOM4TE) --language=autotest
-AUTOTEST_PATH = $(abs_top_builddir)
+AUTOTEST = $(AUTOM4TE) --language=autotest -I '$(srcdir)'
 
 $(srcdir)/tests/package.m4: $(top_srcdir)/configure.ac
 	$(AM_V_GEN){ \
@@ -38,18 +60,69 @@ $(srcdir)/tests/package.m4: $(top_srcdir)/configure.ac
 	} >$@.tmp && mv $@.tmp $@
 
 $(TESTSUITE): $(TESTSUITE_AT) $(srcdir)/tests/package.m4
-	$(AM_V_GEN)$(AUTOTEST) -I '$(srcdir)' -I '$(srcdir)/tests' \
-	    -o $@.tmp $(srcdir)/tests/testsuite.at && mv $@.tmp $@
+	$(AM_V_GEN)$(AUTOTEST) -I '$(srcdir)/tests' -o $@.tmp $@.at \
+	    && mv $@.tmp $@
+
+$(SYSTEM_TESTSUITES): $(SYSTEM_TESTSUITE_AT) tests/lateen-macros.at \
+		$(srcdir)/tests/package.m4
+	$(AM_V_GEN)$(AUTOTEST) -I '$(srcdir)/tests' -o $@.tmp $@.at \
+	    && mv $@.tmp $@
+
+# Runs a suite; TESTSUITEFLAGS, such as '-k word', '-d' or '12-15', say how.
+RUN_SUITE = $(SHELL) $(1) -C tests AUTOTEST_PATH='$(abs_top_builddir)' \
+	$(TESTSUITEFLAGS)
+SUITES_NEED = all tests/atconfig tests/atlocal
 
 CHECK_LOCAL += check-testsuite
 .PHONY: check-testsuite
-check-testsuite: all $(TESTSUITE) tests/atconfig tests/atlocal \
-		check-symbols check-style
-	$(SHELL) '$(TESTSUITE)' -C tests AUTOTEST_PATH='$(AUTOTEST_PATH)' \
-	    $(TESTSUITEFLAGS)
+check-testsuite: $(SUITES_NEED) $(TESTSUITE)
+	$(call RUN_SUITE,$(TESTSUITE))
+
+.PHONY: check-system-userspace
+check-system-userspace: $(SUITES_NEED) \
+		$(srcdir)/tests/system-userspace-testsuite
+	$(srcdir)/tests/isolate $(call RUN_SUITE, \
+	    $(srcdir)/tests/system-userspace-testsuite)
 
 CLEAN_LOCAL += clean-testsuite
 .PHONY: clean-testsuite
-clean-testsuite: tests/atconfig
-	-test ! -f '$(TESTSUITE)' || \
-	    $(SHELL) '$(TESTSUITE)' -C tests --clean
+clean-testsuite:
+	-for suite in $(TESTSUITE) $(SYSTEM_TESTSUITES); do \
+	    test ! -f "$$suite" || test ! -f tests/atconfig || \
+	        $(SHELL) "$$suite" -C tests --clean; \
+	done
+
+# Fuzzing
+# -------
+#
+# Each program of FUZZ_TARGETS has one LLVMFuzzerTestOneInput().  With clang
+# and --enable-fuzzer ('make fuzz-targets' makes such a build) it searches for
+# input that breaks it; otherwise, with the main() of tests/fuzz/replay.c, it
+# takes the files that its arguments name, which 'make check' does with each
+# tests/fuzz/NAME.corpus.
+FUZZ_TARGETS =
+noinst_PROGRAMS += $(FUZZ_TARGETS)
+if FUZZER
+FUZZ_LINK = $(AM_LDFLAGS) -fsanitize=fuzzer
+FUZZ_MAIN =
+else
+FUZZ_LINK = $(AM_LDFLAGS)
+FUZZ_MAIN = tests/fuzz/replay.c
+endif
+EXTRA_DIST += tests/fuzz/replay.c
+
+.PHONY: fuzz-targets
+fuzz-targets: variants/src.stamp
+	$(call MAKE_VARIANT,fuzz,CC=clang --enable-fuzzer --enable-sanitizers)
+	$(AM_V_at)echo 'Fuzz targets:' $(FUZZ_TARGETS:%=variants/fuzz/%)
+
+# Measuring
+# ---------
+dist_noinst_SCRIPTS += tests/bench/run
+
+# BENCH="NAME..." chooses; bench.json holds the results.
+.PHONY: bench
+bench: all
+	$(PYTHON3) '$(srcdir)/tests/bench/run' --builddir='$(abs_top_builddir)' \
+	    --output=bench.json $(BENCH)
+CLEANFILES += bench.json
