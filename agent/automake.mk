@@ -3,3 +3,23 @@
 liblateen_a_SOURCES += \
 	agent/notify.c \
 	agent/notify.h
+
+liblateen_a_SOURCES += \
+	agent/ip.c \
+	agent/ip.h \
+	agent/model.c \
+	agent/model.h
+
+# lateenctl speaks JSON with jansson, so it may not link liblateen.a.
+bin_PROGRAMS += lateenctl
+lateenctl_SOURCES = agent/lateenctl.c
+lateenctl_LDADD = $(JANSSON_LIBS)
+
+# The host edge
+liblateen_a_SOURCES += \
+	agent/mtu.c \
+	agent/mtu.h \
+	agent/nft.c \
+	agent/nft.h \
+	agent/nlsock.c \
+	agent/nlsock.h

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The host edge
+ * =============
+ *
+ * The node's own share of the network: the gateway device with its addresses,
+ * the routes and permanent neighbors that lead to the peers' pods, the
+ * sysctls all this needs, and masquerading of what pods send out of the
+ * cluster.  host_wanted_derive() says what is wanted, as data; host_run()
+ * compares that with what the kernel holds and changes what differs, at once
+ * when somebody takes something away.
+ *
+ * What is ours, and the only thing that is ever changed or removed:
+ *
+ *   - addresses of the gateway device, which is Lateen's as a whole;
+ *   - routes and routing rules with protocol HOST_RTPROT;
+ *   - neighbors on the gateway device with the address PEER_MAC;
+ *   - the nftables table "inet lateen_nat".
+ *
+ * Pods' packets to a peer's own address take the tunnel also when the host
+ * has translated them (a Service whose endpoint is a node, as the one of the
+ * API server): a routing rule sends what comes in by the gateway device to
+ * table HOST_RT_TABLE first, which leads to the peers' addresses through the
+ * tunnel.  The node's own packets to its peers stay on the underlay.
+ *
+ * Everything here belongs to the main thread. */
+
+#ifndef LATEEN_HOST_H
+#define LATEEN_HOST_H 1
+
+#include <net/if.h>
+#include <stdint.h>
+#include "ip.h"
+
+struct config;
+struct ds;
+struct host;
+struct model;
+
+/* Name of the gateway device: an internal port of the bridge. */
+#define HOST_GATEWAY "lateen-gw0"
+
+#define HOST_RTPROT 76          /* Protocol number of our routes and rules. */
+#define HOST_RT_TABLE 0x4c61    /* Routing table for what comes from pods. */
+#define HOST_RULE_PRIORITY 0x4c6 /* Priority of the rule that leads there. */
+
+/* What host_wanted_derive() has to know of this machine. */
+struct host_facts {
+    const char *node;           /* This node's name. */
+    unsigned int mtu;           /* MTU of pods and of the gateway device. */
+    char uplink[IFNAMSIZ];      /* Device that holds the node's address; empty
+                                 * if there is none. */
+    struct ip_prefix_list addresses; /* Addresses of this machine that packets
+                                      * may carry as their source. */
+};
+
+/* A route by the gateway device. */
+struct host_route {
+    struct ip_prefix dst;
+    struct in6_addr via;        /* The peer's gateway. */
+    struct in6_addr src;        /* Preferred source; in6addr_any for none. */
+    uint32_t table;             /* RT_TABLE_MAIN or HOST_RT_TABLE. */
+};
+
+/* A sysctl. */
+struct host_sysctl {
+    char *name;                 /* Below /proc/sys, with slashes. */
+    const char *value;
+    const char *only_from;      /* If nonnull, only this value is changed. */
+    const char *why;            /* For the log. */
+};
+
+/* What the host is to hold. */
+struct host_wanted {
+    unsigned int mtu;           /* Of the gateway device; 0 to leave it. */
+    struct ip_prefix_list addresses; /* Of the gateway device, with the length
+                                      * of their pod network. */
+    struct host_route *routes;  /* No two of one destination and table. */
+    size_t n_routes;
+    struct ip_prefix_list neighbors; /* The peers' gateways, full length. */
+    bool rule4, rule6;          /* The rule for HOST_RT_TABLE. */
+    struct host_sysctl *sysctls; /* In the order in which they are set. */
+    size_t n_sysctls;
+    char *nat;                  /* What stands inside "inet lateen_nat". */
+};
+
+/* Fills '*wanted', which the caller frees with host_wanted_destroy().  Where
+ * this node has no object in 'model' yet, nothing but the sysctls is wanted.
+ * Of several nodes with one pod CIDR, the first by name gets the route. */
+void host_wanted_derive(const struct model *, const struct config *,
+                        const struct host_facts *,
+                        struct host_wanted *wanted);
+void host_wanted_destroy(struct host_wanted *);
+
+/* Appends 'wanted' as text, a line each. */
+void host_wanted_format(const struct host_wanted *wanted, struct ds *);
+
+/* How the host stands. */
+struct host_status {
+    bool in_place;              /* All that was wanted last is there. */
+    uint64_t seqno;             /* Model's change up to which that is so; 0
+                                 * before anything has been in place. */
+    unsigned int repairs;       /* Times that something of ours was missing or
+                                 * different without our doing. */
+    const char *error;          /* Why it is not in place, in words; NULL. */
+};
+
+/* A device and its MTU. */
+struct host_uplink {
+    char name[IFNAMSIZ];
+    unsigned int mtu;
+};
+
+/* Starts watching this machine's network.  On failure, a message that the
+ * caller frees, and '*hostp' is NULL. */
+char *host_create(struct host **hostp) OVS_WARN_UNUSED_RESULT;
+
+/* Ends watching; leaves everything in place. */
+void host_destroy(struct host *);
+
+/* Finds the device that holds 'address'.  False if none does. */
+bool host_find_uplink(const struct host *, const struct in6_addr *address,
+                      struct host_uplink *);
+
+/* Brings the host closer to what 'model' and 'config' want, for the node
+ * 'node' with pods of MTU 'mtu' and tunnel packets from 'address' (in6addr_any
+ * until known).  Does a bounded amount of work without blocking; call it in
+ * each turn of the main loop, with 'config_changed' once 'config' says
+ * something else than before. */
+void host_run(struct host *, const struct model *, const struct config *,
+              bool config_changed, const char *node,
+              const struct in6_addr *address, unsigned int mtu);
+void host_wait(const struct host *);
+
+/* Valid until the next host_run(). */
+const struct host_status *host_get_status(const struct host *);
+
+/* Takes away everything of ours on this machine: routes, rules, neighbors
+ * and the table; addresses go with the gateway device.  Sysctls stay.
+ * Synchronous, for "lateend --cleanup".  Returns NULL or a message that the
+ * caller frees, after having removed as much as could be. */
+char *host_remove(void) OVS_WARN_UNUSED_RESULT;
+
+#endif /* agent/host.h */

@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The guard against clear text between nodes: see guard.h. */
+
+#include <config.h>
+#include "guard.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <linux/xfrm.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "agent/config.h"
+#include "agent/host.h"
+#include "agent/model.h"
+#include "agent/nft.h"
+#include "agent/nlsock.h"
+#include "guard-xfrm.h"
+#include "netlink-socket.h"
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(guard);
+
+#define GUARD_TABLE "lateen_guard"
+
+/* How often counters are read, and a layer that failed is tried again. */
+#define POLL_INTERVAL 1000      /* ms */
+
+/* The bit that makes the kernel look up the route of a GRE packet over IPv6
+ * again (see format_reroute()). */
+#define REROUTE_MARK 0x40000000
+
+/* The counters that nftables keeps come first. */
+#define N_NFT_COUNTERS (GUARD_STRAY_IN + 1)
+
+static const char *const counter_names[GUARD_N_COUNTERS] = {
+#define GUARD_COUNTER(ENUM, NAME) [GUARD_##ENUM] = NAME,
+    GUARD_COUNTERS
+#undef GUARD_COUNTER
+};
+
+/* What an alarm says. */
+static const char *const counter_meanings[GUARD_N_COUNTERS] = {
+    [GUARD_CLEAR_OUT] = "tunnel packets were about to leave in clear",
+    [GUARD_CLEAR_IN] = "tunnel packets came in in clear",
+    [GUARD_FORWARDED] = "packets for a tunnel, ESP or IKE port were about to "
+        "be forwarded",
+    [GUARD_STRAY_OUT] = "pods' packets were about to leave by another device "
+        "than the gateway",
+    [GUARD_STRAY_IN] = "pods' packets came in by another device than the "
+        "gateway",
+    [GUARD_BLOCKED_OUT] = "packets were to leave without the SA's policy "
+        "being there",
+    [GUARD_BLOCKED_IN] = "packets came in without the SA's policy being "
+        "there",
+};
+
+struct guard {
+    struct guard_wanted wanted;
+    bool has_wanted;            /* guard_set() has been called. */
+    struct nft_table *nft;      /* The first layer. */
+
+    struct nl_sock *xfrm_events; /* NULL where the kernel has no XFRM. */
+    bool xfrm_stale;            /* The second layer has to be looked at. */
+    char *xfrm_error;
+
+    bool counted;               /* status.packets has been read once. */
+    long long int next_poll;
+    unsigned int xfrm_repairs;
+    char *alarm;
+    struct guard_status status;
+};
+
+static void sync_xfrm(struct guard *);
+static void read_counters(struct guard *);
+static void update_status(struct guard *);
+
+const char *
+guard_counter_name(enum guard_counter counter)
+{
+    return counter_names[counter];
+}
+
+/* What is wanted. */
+
+void
+guard_wanted_derive(const struct config *config, const struct model *model,
+                    const char *node, struct guard_wanted *wanted)
+{
+    const struct model_object *obj;
+
+    memset(wanted, 0, sizeof *wanted);
+    if (config->ipsec_mode != IPSEC_REQUIRED) {
+        return;
+    }
+    wanted->n_tunnels = 1;
+    wanted->tunnels[0].protocol
+        = config->tunnel_type == TUNNEL_GRE ? IPPROTO_GRE : IPPROTO_UDP;
+    wanted->tunnels[0].port = config->tunnel_port;
+    ip_prefix_list_clone(&wanted->pod_networks, &config->cluster_cidrs);
+    wanted->masquerade = config->masquerade;
+    ip_prefix_list_clone(&wanted->exceptions, &config->masquerade_exclude);
+    if (!model) {
+        return;
+    }
+    MODEL_FOR_EACH (obj, MODEL_NODE, model) {
+        const struct node *peer = node_cast(obj);
+
+        for (size_t i = 0; strcmp(obj->name, node) && i < peer->addresses.n;
+             i++) {
+            ip_prefix_list_add(&wanted->peers, &peer->addresses.elems[i]);
+        }
+    }
+}
+
+void
+guard_wanted_add_tunnel(struct guard_wanted *wanted,
+                        const struct guard_tunnel *tunnel)
+{
+    if (!wanted->n_tunnels || wanted->n_tunnels >= GUARD_MAX_TUNNELS) {
+        return;
+    }
+    for (size_t i = 0; i < wanted->n_tunnels; i++) {
+        if (wanted->tunnels[i].protocol == tunnel->protocol
+            && wanted->tunnels[i].port == tunnel->port) {
+            return;
+        }
+    }
+    wanted->tunnels[wanted->n_tunnels++] = *tunnel;
+}
+
+void
+guard_wanted_destroy(struct guard_wanted *wanted)
+{
+    ip_prefix_list_destroy(&wanted->pod_networks);
+    ip_prefix_list_destroy(&wanted->exceptions);
+    ip_prefix_list_destroy(&wanted->peers);
+}
+
+/* Appends a rule for each tunnel: its packets, if 'condition', are counted
+ * and dropped. */
+static void
+format_tunnel_rules(const struct guard_wanted *wanted, const char *condition,
+                    enum guard_counter counter, struct ds *ds)
+{
+    for (size_t i = 0; i < wanted->n_tunnels; i++) {
+        const struct guard_tunnel *tunnel = &wanted->tunnels[i];
+
+        if (tunnel->protocol == IPPROTO_UDP) {
+            ds_put_format(ds, "    udp dport %"PRIu16, tunnel->port);
+        } else {
+            ds_put_cstr(ds, "    meta l4proto gre");
+        }
+        ds_put_format(ds, "%s counter name %s drop\n", condition,
+                      counter_names[counter]);
+    }
+}
+
+/* The kernel looks up the route, and with it the XFRM policy, of a GRE packet
+ * over IPv6 with no source address.  A changed mark makes it look again, with
+ * the right one. */
+static void
+format_reroute(const struct guard_wanted *wanted, struct ds *ds)
+{
+    for (size_t i = 0; i < wanted->n_tunnels; i++) {
+        if (wanted->tunnels[i].protocol == IPPROTO_GRE) {
+            ds_put_format(ds, "  chain reroute {\n"
+                          "    type route hook output priority mangle;\n"
+                          "    meta nfproto ipv6 meta l4proto gre "
+                          "rt ipsec missing meta mark set "
+                          "meta mark ^ 0x%x\n  }\n", REROUTE_MARK);
+            return;
+        }
+    }
+}
+
+/* Appends the beginning of a rule that looks at an address: 'which' is
+ * "saddr" or "daddr". */
+static void
+format_match(const char *which, const struct ip_prefix_list *set, bool v4,
+             struct ds *ds)
+{
+    ds_put_format(ds, " %s %s ", v4 ? "ip" : "ip6", which);
+    nft_format_set(set, v4, ds);
+}
+
+static void
+format_drop(enum guard_counter counter, struct ds *ds)
+{
+    ds_put_format(ds, " counter name %s drop\n", counter_names[counter]);
+}
+
+/* Packets of the pods' networks on their way out.  Those to a pod leave by
+ * the gateway or not at all.  Those from a pod leave with their own source as
+ * replies to connections that came in from outside, to destinations that are
+ * not masqueraded, or where nothing is.  What conntrack does not know cannot
+ * be masqueraded: that is no alarm. */
+static void
+format_stray_out(const struct guard_wanted *wanted, struct ds *ds)
+{
+    const struct ip_prefix_list *pods = &wanted->pod_networks;
+
+    ds_put_cstr(ds, "    oifname { \""HOST_GATEWAY"\", \"lo\" } return\n");
+    for (int v4 = 1; v4 >= 0; v4--) {
+        if (nft_has_family(pods, v4)) {
+            ds_put_cstr(ds, "   ");
+            format_match("daddr", pods, v4, ds);
+            format_drop(GUARD_STRAY_OUT, ds);
+        }
+    }
+    if (!wanted->masquerade) {
+        return;
+    }
+    ds_put_cstr(ds, "    ct direction reply return\n");
+    for (int v4 = 1; v4 >= 0; v4--) {
+        if (!nft_has_family(pods, v4)) {
+            continue;
+        }
+        for (int invalid = 1; invalid >= 0; invalid--) {
+            ds_put_cstr(ds, "   ");
+            format_match("saddr", pods, v4, ds);
+            if (nft_has_family(&wanted->exceptions, v4)) {
+                ds_put_cstr(ds, v4 ? " ip daddr != " : " ip6 daddr != ");
+                nft_format_set(&wanted->exceptions, v4, ds);
+            }
+            if (invalid) {
+                ds_put_cstr(ds, " ct state { invalid, untracked } drop\n");
+            } else {
+                format_drop(GUARD_STRAY_OUT, ds);
+            }
+        }
+    }
+}
+
+/* Packets of the pods' networks that come in from elsewhere.  A client
+ * outside may talk to pods, by a router that knows the way; a peer node does
+ * so through the tunnel. */
+static void
+format_stray_in(const struct guard_wanted *wanted, struct ds *ds)
+{
+    const struct ip_prefix_list *pods = &wanted->pod_networks;
+
+    ds_put_cstr(ds, "    iifname { \""HOST_GATEWAY"\", \"lo\" } return\n");
+    for (int v4 = 1; v4 >= 0; v4--) {
+        if (!nft_has_family(pods, v4)) {
+            continue;
+        }
+        ds_put_cstr(ds, "   ");
+        format_match("saddr", pods, v4, ds);
+        format_drop(GUARD_STRAY_IN, ds);
+        if (nft_has_family(&wanted->peers, v4)) {
+            ds_put_cstr(ds, "   ");
+            format_match("saddr", &wanted->peers, v4, ds);
+            format_match("daddr", pods, v4, ds);
+            format_drop(GUARD_STRAY_IN, ds);
+        }
+    }
+}
+
+/* A node does not forward tunnel packets, nor ESP and IKE on a pod's behalf
+ * where the host has translated their destination: the pipeline keeps pods
+ * away from the nodes' ports, but does not see behind a translation.  And
+ * what comes from a pod goes to a peer node through the tunnel. */
+static void
+format_forward(const struct guard_wanted *wanted, struct ds *ds)
+{
+    static const char *const protocols[] = {
+        "meta l4proto { esp, ah }", "udp dport { 500, 4500 }"
+    };
+
+    format_tunnel_rules(wanted, "", GUARD_FORWARDED, ds);
+    ds_put_cstr(ds, "    iifname != \""HOST_GATEWAY"\" return\n"
+                "    oifname \""HOST_GATEWAY"\" return\n");
+    for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
+        ds_put_format(ds, "    ct status dnat %s", protocols[i]);
+        format_drop(GUARD_FORWARDED, ds);
+    }
+    for (int v4 = 1; v4 >= 0; v4--) {
+        if (nft_has_family(&wanted->peers, v4)) {
+            ds_put_cstr(ds, "   ");
+            format_match("daddr", &wanted->peers, v4, ds);
+            format_drop(GUARD_STRAY_OUT, ds);
+        }
+    }
+}
+
+void
+guard_wanted_format_nft(const struct guard_wanted *wanted, struct ds *ds)
+{
+    format_reroute(wanted, ds);
+
+    /* In postrouting, unlike in output, a packet that a trap policy holds is
+     * not seen. */
+    ds_put_cstr(ds, "  chain leaving {\n"
+                "    type filter hook postrouting priority 300;\n");
+    format_tunnel_rules(wanted, " rt ipsec missing", GUARD_CLEAR_OUT, ds);
+    format_stray_out(wanted, ds);
+    ds_put_cstr(ds, "  }\n"
+                "  chain arriving {\n"
+                "    type filter hook input priority -300;\n");
+    format_tunnel_rules(wanted, " meta ipsec missing", GUARD_CLEAR_IN, ds);
+    ds_put_cstr(ds, "  }\n"
+                "  chain straying {\n"
+                "    type filter hook prerouting priority -300;\n");
+    format_stray_in(wanted, ds);
+    ds_put_cstr(ds, "  }\n"
+                "  chain forwarding {\n"
+                "    type filter hook forward priority -300;\n");
+    format_forward(wanted, ds);
+    ds_put_cstr(ds, "  }\n");
+}
+
+/* The guard. */
+
+char *
+guard_create(struct guard **guardp)
+{
+    struct nft_table *nft;
+    char *error = nft_table_create(GUARD_TABLE, counter_names,
+                                   N_NFT_COUNTERS, &nft);
+
+    *guardp = NULL;
+    if (!error) {
+        struct guard *guard = xzalloc(sizeof *guard);
+
+        guard->nft = nft;
+        guard->next_poll = LLONG_MIN;
+        *guardp = guard;
+    }
+    return error;
+}
+
+void
+guard_destroy(struct guard *guard)
+{
+    if (guard) {
+        nft_table_destroy(guard->nft);
+        nl_sock_destroy(guard->xfrm_events);
+        guard_wanted_destroy(&guard->wanted);
+        free(guard->xfrm_error);
+        free(guard->alarm);
+        free(guard);
+    }
+}
+
+char *
+guard_install(struct guard *guard, const struct guard_wanted *wanted)
+{
+    guard_set(guard, wanted);
+
+    char *error = nft_table_install(guard->nft);
+    sync_xfrm(guard);
+    read_counters(guard);
+    update_status(guard);
+    if (guard->xfrm_error) {
+        char *both = (error
+                      ? xasprintf("%s; %s", error, guard->xfrm_error)
+                      : xstrdup(guard->xfrm_error));
+        free(error);
+        error = both;
+    }
+    return error;
+}
+
+void
+guard_set(struct guard *guard, const struct guard_wanted *wanted)
+{
+    struct ds text = DS_EMPTY_INITIALIZER;
+
+    if (!guard->has_wanted
+        || wanted->n_tunnels != guard->wanted.n_tunnels
+        || memcmp(wanted->tunnels, guard->wanted.tunnels,
+                  wanted->n_tunnels * sizeof *wanted->tunnels)) {
+        guard->xfrm_stale = true;
+        guard->status.xfrm_ok = false;
+    }
+    if (wanted->n_tunnels) {
+        guard_wanted_format_nft(wanted, &text);
+    }
+    nft_table_set(guard->nft, wanted->n_tunnels ? ds_cstr(&text) : NULL);
+    ds_destroy(&text);
+
+    guard_wanted_destroy(&guard->wanted);
+    guard->wanted = *wanted;
+    ip_prefix_list_clone(&guard->wanted.pod_networks, &wanted->pod_networks);
+    ip_prefix_list_clone(&guard->wanted.exceptions, &wanted->exceptions);
+    ip_prefix_list_clone(&guard->wanted.peers, &wanted->peers);
+    guard->has_wanted = true;
+}
+
+static void
+take_xfrm_event(const struct ofpbuf *msg, void *guard_)
+{
+    struct guard *guard = guard_;
+
+    guard->xfrm_stale |= guard_xfrm_is_affected(msg);
+}
+
+void
+guard_run(struct guard *guard)
+{
+    if (guard->xfrm_events
+        && nlsock_events(guard->xfrm_events, take_xfrm_event, guard)) {
+        guard->xfrm_stale = true;
+    }
+    nft_table_run(guard->nft);
+    if (!guard->has_wanted) {
+        return;
+    }
+
+    bool poll = time_msec() >= guard->next_poll;
+    if (guard->xfrm_stale && (poll || !guard->xfrm_error)) {
+        sync_xfrm(guard);
+    }
+    if (poll) {
+        guard->next_poll = time_msec() + POLL_INTERVAL;
+        if (guard->wanted.n_tunnels) {
+            read_counters(guard);
+        }
+    }
+    update_status(guard);
+}
+
+void
+guard_wait(const struct guard *guard)
+{
+    nft_table_wait(guard->nft);
+    if (guard->xfrm_events) {
+        nl_sock_wait(guard->xfrm_events, POLLIN);
+    }
+    if (guard->wanted.n_tunnels || guard->xfrm_error) {
+        poll_timer_wait_until(guard->next_poll);
+    }
+}
+
+const struct guard_status *
+guard_get_status(const struct guard *guard)
+{
+    return &guard->status;
+}
+
+char *
+guard_remove(void)
+{
+    unsigned int missing = 0;
+    char *nft_error = nft_table_remove(GUARD_TABLE);
+    char *xfrm_error = guard_xfrm_sync(NULL, 0, &missing);
+
+    if (nft_error) {
+        free(xfrm_error);
+        return nft_error;
+    }
+    return xfrm_error;
+}
+
+/* Puts the second layer in place, and starts to watch it. */
+static void
+sync_xfrm(struct guard *guard)
+{
+    static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 10);
+    bool was_ok = guard->status.xfrm_ok;
+    unsigned int missing = 0;
+    char *error;
+
+    if (!guard->xfrm_events && guard_xfrm_is_supported()) {
+        static const unsigned int group = XFRMNLGRP_POLICY;
+
+        ignore(nlsock_open(NETLINK_XFRM, &group, 1, &guard->xfrm_events));
+    }
+    error = guard_xfrm_sync(guard->wanted.tunnels, guard->wanted.n_tunnels,
+                            &missing);
+    if (!error && missing && was_ok) {
+        VLOG_WARN_RL(&rl, "%u XFRM policies of the guard had been removed by "
+                     "somebody else, they are put back", missing);
+        guard->xfrm_repairs++;
+    }
+    if (error && !nullable_string_is_equal(error, guard->xfrm_error)) {
+        VLOG_WARN_RL(&rl, "the guard's XFRM policies are not in place: %s",
+                     error);
+    }
+    free(guard->xfrm_error);
+    guard->xfrm_error = error;
+    guard->xfrm_stale = error != NULL;
+    guard->status.xfrm_ok = !error;
+}
+
+/* Reads what blocking policies have stopped from /proc/net/xfrm_stat, where
+ * the kernel has such a file. */
+static void
+read_xfrm_counters(uint64_t packets[])
+{
+    FILE *stream = fopen("/proc/net/xfrm_stat", "r");
+    char name[64];
+    uint64_t value;
+
+    if (!stream) {
+        return;
+    }
+    while (fscanf(stream, "%63s %"SCNu64, name, &value) == 2) {
+        if (!strcmp(name, "XfrmOutPolBlock")) {
+            packets[GUARD_BLOCKED_OUT] = value;
+        } else if (!strcmp(name, "XfrmInPolBlock")) {
+            packets[GUARD_BLOCKED_IN] = value;
+        }
+    }
+    fclose(stream);
+}
+
+static void
+read_counters(struct guard *guard)
+{
+    uint64_t packets[GUARD_N_COUNTERS];
+
+    memcpy(packets, guard->status.packets, sizeof packets);
+    nft_table_read_counters(guard->nft, packets);
+    read_xfrm_counters(packets);
+    for (int i = 0; i < GUARD_N_COUNTERS; i++) {
+        static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(6, 12);
+        uint64_t before = guard->status.packets[i];
+
+        if (packets[i] > before && guard->counted) {
+            free(guard->alarm);
+            guard->alarm = xasprintf("%s: %"PRIu64" packets stopped (%s, "
+                                     "%"PRIu64" in all)",
+                                     counter_meanings[i],
+                                     packets[i] - before, counter_names[i],
+                                     packets[i]);
+            guard->status.alarm_time = time_wall_msec();
+            VLOG_WARN_RL(&rl, "ALARM: %s", guard->alarm);
+        } else if (packets[i] && !guard->counted) {
+            VLOG_INFO("%s: %"PRIu64" packets stopped before now",
+                      counter_names[i], packets[i]);
+        }
+        guard->status.packets[i] = packets[i];
+    }
+    guard->counted = true;
+}
+
+static void
+update_status(struct guard *guard)
+{
+    struct guard_status *status = &guard->status;
+
+    status->wanted = guard->wanted.n_tunnels != 0;
+    status->nft_ok = nft_table_is_ok(guard->nft);
+    status->nft_error = nft_table_error(guard->nft);
+    status->xfrm_error = guard->xfrm_error;
+    status->repairs = nft_table_repairs(guard->nft) + guard->xfrm_repairs;
+    status->alarm = guard->alarm;
+}
