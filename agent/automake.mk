@@ -10,6 +10,17 @@ liblateen_a_SOURCES += \
 	agent/model.c \
 	agent/model.h
 
+liblateen_a_SOURCES += \
+	agent/ovsdb-cleanup.c \
+	agent/ovsdb-requests.c \
+	agent/ovsdb-requests.h \
+	agent/ovsdb-rows.c \
+	agent/ovsdb-rows.h \
+	agent/ovsdb-setup.c \
+	agent/ovsdb-setup.h \
+	agent/ovsdb.c \
+	agent/ovsdb.h
+
 # lateenctl speaks JSON with jansson, so it may not link liblateen.a.
 bin_PROGRAMS += lateenctl
 lateenctl_SOURCES = agent/lateenctl.c
