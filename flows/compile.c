@@ -166,10 +166,10 @@ compile_base(const struct compile_ctx *ctx, struct flow_batch *batch)
     }
     flow_batch_add(batch,
                    "table=tunnel_guard,priority=0 "
-                   "actions=goto_table:conntrack");
+                   "actions=goto_table:l3_forward");
     flow_batch_add(batch,
                    "table=node_guard,priority=0 "
-                   "actions=goto_table:conntrack");
+                   "actions=goto_table:l3_forward");
 
     /* neighbor: a question without a source is duplicate address detection
      * (RFC 4862, section 5.4.2). */
@@ -183,24 +183,27 @@ compile_base(const struct compile_ctx *ctx, struct flow_batch *batch)
 
     flow_batch_add(batch, "table=ct_state,priority=200,ct_state=+inv+trk "
                    "actions=drop");
-    if (gateway) {
-        /* The priority lets the gateway's own packets through first. */
-        flow_batch_add(batch, "table=ct_state,priority=110,"MATCH_FROM
-                       " actions=goto_table:l3_forward", END_GATEWAY);
-        flow_batch_add(batch, "table=ct_state,priority=100,"
-                       "ct_state=+rpl+trk,ct_mark=0x%x/0x%x "
-                       "actions=mod_dl_dst:"ETH_ADDR_FMT",load:%d->"REG_TO
-                       ",load:%"PRIu32"->"REG_OUT_PORT
-                       ",goto_table:ct_commit",
-                       CT_MARK_GATEWAY, CT_MARK_GATEWAY,
-                       ETH_ADDR_ARGS(ctx->gateway_mac), END_GATEWAY,
-                       ctx->gateway);
-    }
+    flow_batch_add(batch, "table=ct_state,priority=100,"MATCH_FROM
+                   " actions=goto_table:node_guard", END_POD);
     flow_batch_add(batch,
                    "table=ct_state,priority=0 actions=goto_table:l3_forward");
 
-    /* l3_forward: nothing is sent to more than one place, and pod networks
-     * are reached through the tunnel or not at all. */
+    /* l3_forward: the host may have translated the addresses of what came in
+     * by the gateway, so replies go back by it. */
+    static const enum pipeline_end repliers[] = { END_POD, END_TUNNEL };
+    for (size_t i = 0; gateway && i < ARRAY_SIZE(repliers); i++) {
+        flow_batch_add(batch, "table=l3_forward,priority=400,"
+                       "ct_state=+rpl+trk,ct_mark=0x%x/0x%x,"MATCH_FROM
+                       " actions=mod_dl_dst:"ETH_ADDR_FMT",load:%d->"REG_TO
+                       ",load:%"PRIu32"->"REG_OUT_PORT
+                       ",goto_table:ct_commit",
+                       CT_MARK_GATEWAY, CT_MARK_GATEWAY, repliers[i],
+                       ETH_ADDR_ARGS(ctx->gateway_mac), END_GATEWAY,
+                       ctx->gateway);
+    }
+
+    /* Nothing is sent to more than one place, and pod networks are reached
+     * through the tunnel or not at all. */
     static const char *const no_unicast[] = {
         "ip,nw_dst=224.0.0.0/4", "ip,nw_dst=255.255.255.255",
         "ipv6,ipv6_dst=ff00::/8", "ipv6,ipv6_dst=fe80::/10",
@@ -455,7 +458,7 @@ compile_attachment(const struct attachment *a, struct flow_batch *batch)
         }
         flow_batch_add(batch, "table=spoof_guard,priority=100,in_port="
                        "%"PRIu32",dl_src="ETH_ADDR_FMT",%s "
-                       "actions=goto_table:node_guard",
+                       "actions=goto_table:conntrack",
                        port, ETH_ADDR_ARGS(a->mac), src);
         add_neighbor(batch, ip, a->ofport);
 

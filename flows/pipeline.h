@@ -11,20 +11,21 @@
 #include "openvswitch/compiler.h"
 
 /* Tables, as PIPELINE_TABLE(ID, ENUM, NAME).  The gaps are rooms left free:
- * 70 for services, 80 and 90 for egress policy and its default, 110 for
- * identities, 120 and 130 for ingress policy and its default. */
+ * 80 for services, 90 and 100 for egress policy and its default, 120 for
+ * identities, 130 and 140 for ingress policy and its default.  The guards
+ * stand behind conntrack, where fragments have been put together. */
 #define PIPELINE_TABLES                             \
     PIPELINE_TABLE(0, CLASSIFIER, classifier)       \
     PIPELINE_TABLE(10, PEER_GUARD, peer_guard)      \
     PIPELINE_TABLE(20, SPOOF_GUARD, spoof_guard)    \
     PIPELINE_TABLE(30, NEIGHBOR, neighbor)          \
-    PIPELINE_TABLE(40, NODE_GUARD, node_guard)      \
-    PIPELINE_TABLE(45, TUNNEL_GUARD, tunnel_guard)  \
-    PIPELINE_TABLE(50, CONNTRACK, conntrack)        \
-    PIPELINE_TABLE(60, CT_STATE, ct_state)          \
-    PIPELINE_TABLE(100, L3_FORWARD, l3_forward)     \
-    PIPELINE_TABLE(140, CT_COMMIT, ct_commit)       \
-    PIPELINE_TABLE(150, OUTPUT, output)
+    PIPELINE_TABLE(40, CONNTRACK, conntrack)        \
+    PIPELINE_TABLE(50, CT_STATE, ct_state)          \
+    PIPELINE_TABLE(60, NODE_GUARD, node_guard)      \
+    PIPELINE_TABLE(70, TUNNEL_GUARD, tunnel_guard)  \
+    PIPELINE_TABLE(110, L3_FORWARD, l3_forward)     \
+    PIPELINE_TABLE(150, CT_COMMIT, ct_commit)       \
+    PIPELINE_TABLE(160, OUTPUT, output)
 
 enum pipeline_table_id {
 #define PIPELINE_TABLE(ID, ENUM, NAME) TABLE_##ENUM = ID,

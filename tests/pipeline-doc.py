@@ -44,7 +44,7 @@ def documented(rst):
 def compiled(flows):
     entries = set()
     for line in open(flows, encoding="utf-8"):
-        match = line.strip().partition("actions=")[0].strip()
+        match = line.partition("actions=")[0].replace('"', "").strip()
         table = re.search(r"table=(\w+)", match)[1]
         priority = re.search(r"priority=(\d+)", match)
         terms = re.sub(r"^(add|delete|modify)\w*\s*:?\s*", "",
