@@ -89,7 +89,8 @@ check-style:
 # Every file of the repository is in the tarball.
 .PHONY: check-dist-files
 check-dist-files:
-	$(AM_V_at)if test -e '$(srcdir)/.git'; then \
+	$(AM_V_at)if test -e '$(srcdir)/.git' && \
+	    test '$(distdir)' != variants/src; then \
 	    for f in $(DISTFILES); do \
 	        echo "$$f"; \
 	        test ! -d '$(srcdir)/'"$$f" || find '$(srcdir)/'"$$f" -type f; \
@@ -112,7 +113,7 @@ AM_DISTCHECK_CONFIGURE_FLAGS = \
 # --------
 #
 # $(call MAKE_VARIANT,NAME,ARGUMENTS) builds this tree once more, configured
-# with ARGUMENTS, in variants/NAME: from a copy of the sources, because a tree
+# with ARGUMENTS, in variants/NAME: in a copy of the sources, because a tree
 # that was configured in place allows no other build of it.
 .PHONY: variants/src.stamp
 variants/src.stamp: $(BUILT_SOURCES)
@@ -121,9 +122,11 @@ variants/src.stamp: $(BUILT_SOURCES)
 	$(AM_V_at)$(MAKE) distdir distdir=variants/src >variants/src.log 2>&1 \
 	    || { tail -n 20 variants/src.log; exit 1; }
 
-MAKE_VARIANT = $(AM_V_at)$(MKDIR_P) variants/$(1) && cd variants/$(1) && \
-	{ test config.status -nt ../src/configure || \
-	      ../src/configure -q $(AM_DISTCHECK_CONFIGURE_FLAGS) $(2); } && \
+MAKE_VARIANT = $(AM_V_at)$(MKDIR_P) variants/$(1) && \
+	cp -Rpu variants/src/. variants/$(1) && chmod -R u+w variants/$(1) && \
+	cd variants/$(1) && \
+	{ test config.status -nt configure || \
+	      ./configure -q $(AM_DISTCHECK_CONFIGURE_FLAGS) $(2); } && \
 	$(MAKE)
 
 CLEAN_LOCAL += clean-variants

@@ -84,6 +84,12 @@ check-system-userspace: $(SUITES_NEED) \
 	$(srcdir)/tests/isolate $(call RUN_SUITE, \
 	    $(srcdir)/tests/system-userspace-testsuite)
 
+dist_noinst_SCRIPTS += tests/check-kernel
+.PHONY: check-kernel
+check-kernel: $(SUITES_NEED) $(srcdir)/tests/system-kernel-testsuite
+	'$(srcdir)/tests/check-kernel' '$(abs_top_srcdir)' \
+	    '$(abs_top_builddir)' $(TESTSUITEFLAGS)
+
 CLEAN_LOCAL += clean-testsuite
 .PHONY: clean-testsuite
 clean-testsuite:
@@ -126,3 +132,31 @@ bench: all
 	$(PYTHON3) '$(srcdir)/tests/bench/run' --builddir='$(abs_top_builddir)' \
 	    --output=bench.json $(BENCH)
 CLEANFILES += bench.json
+
+# Everything
+# ----------
+dist_noinst_SCRIPTS += tests/run-all tests/valgrind-wrapper
+CLEAN_LOCAL += clean-run-all
+.PHONY: clean-run-all
+clean-run-all:
+	-rm -rf tests/run-all.logs tests/valgrind
+
+.PHONY: sanitizers
+sanitizers: variants/src.stamp
+	$(call MAKE_VARIANT,sanitizers,--enable-sanitizers)
+
+# The unit tests with each program under valgrind, by wrappers that come first
+# in the path.
+.PHONY: check-valgrind
+check-valgrind: $(SUITES_NEED) $(TESTSUITE)
+	$(AM_V_at)rm -rf tests/valgrind && $(MKDIR_P) tests/valgrind && \
+	for program in $(INSPECTED); do \
+	    ln -s '$(abs_top_srcdir)/tests/valgrind-wrapper' \
+	        tests/valgrind/$$program || exit; \
+	done
+	LATEEN_BUILDDIR='$(abs_top_builddir)' $(SHELL) '$(TESTSUITE)' -C tests \
+	    AUTOTEST_PATH='$(abs_top_builddir)/tests/valgrind' $(TESTSUITEFLAGS)
+
+.PHONY: check-long
+check-long:
+	'$(srcdir)/tests/run-all' --long --no-install
