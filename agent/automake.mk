@@ -34,3 +34,18 @@ liblateen_a_SOURCES += \
 	agent/nft.h \
 	agent/nlsock.c \
 	agent/nlsock.h
+
+# What lateend reads: its configuration and the cluster's objects.
+liblateen_a_SOURCES += \
+	agent/config.c \
+	agent/config.h \
+	agent/file.c \
+	agent/file.h \
+	agent/names.c \
+	agent/names.h \
+	agent/policy.c \
+	agent/policy.h \
+	agent/selector.c \
+	agent/selector.h \
+	agent/yaml.c \
+	agent/yaml.h

@@ -2,8 +2,8 @@
 /* The agent's configuration: one YAML file, lateend.yaml, that lateend.yaml(5)
  * describes. */
 
-#ifndef LATEEN_CONFIG_H
-#define LATEEN_CONFIG_H 1
+#ifndef LATEEN_AGENT_CONFIG_H
+#define LATEEN_AGENT_CONFIG_H 1
 
 #include <stdbool.h>
 #include <stddef.h>

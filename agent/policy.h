@@ -3,10 +3,10 @@
  * ================
  *
  * The specification of a NetworkPolicy (networking.k8s.io/v1), typed and with
- * the API's defaults filled in, and label selectors.  What the API server
- * would refuse is refused here, in its terms; what it would prune (a field
- * that it does not know) is refused as well, because a rule that lost a
- * condition allows more than its author meant. */
+ * the API's defaults filled in.  What the API server would refuse is refused
+ * here, in its terms; what it would prune (a field that it does not know) is
+ * refused as well, because a rule that lost a condition allows more than its
+ * author meant. */
 
 #ifndef LATEEN_POLICY_H
 #define LATEEN_POLICY_H 1
@@ -15,35 +15,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "agent/ip.h"
-#include "openvswitch/compiler.h"
+#include "agent/selector.h"
 
-struct smap;
 struct yaml_node;
 struct yaml_report;
-
-/* How a requirement judges the value of a label. */
-enum selector_op {
-    SELECTOR_IN,                /* Present, with one of the values. */
-    SELECTOR_NOT_IN,            /* Absent, or with another value. */
-    SELECTOR_EXISTS,            /* Present. */
-    SELECTOR_DOES_NOT_EXIST     /* Absent. */
-};
-
-struct selector_requirement {
-    char *key;
-    enum selector_op op;
-    char **values;              /* Sorted, none twice.  Empty for _EXISTS and
-                                 * _DOES_NOT_EXIST. */
-    size_t n_values;
-};
-
-/* A label selector: all of its requirements hold.  Without any, it selects
- * everything.  An entry of matchLabels is SELECTOR_IN with one value.  The
- * requirements are sorted, so that what says the same compares equal. */
-struct selector {
-    struct selector_requirement *reqs;
-    size_t n_reqs;
-};
 
 /* Ports of one protocol. */
 struct policy_port {
@@ -87,9 +62,6 @@ struct policy_spec {
     struct policy_direction ingress;
     struct policy_direction egress;
 };
-
-/* Whether 'sel' selects what carries 'labels'. */
-bool selector_matches(const struct selector *sel, const struct smap *labels);
 
 /* Parses 'node', the "spec" of a NetworkPolicy or NULL if it has none.
  * Returns the specification, which the caller frees, or NULL after having put
