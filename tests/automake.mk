@@ -106,7 +106,7 @@ clean-testsuite:
 # input that breaks it; otherwise, with the main() of tests/fuzz/replay.c, it
 # takes the files that its arguments name, which 'make check' does with each
 # tests/fuzz/NAME.corpus.
-FUZZ_TARGETS =
+FUZZ_TARGETS = fuzz-ip
 noinst_PROGRAMS += $(FUZZ_TARGETS)
 if FUZZER
 FUZZ_LINK = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -116,6 +116,11 @@ FUZZ_LINK = $(AM_LDFLAGS)
 FUZZ_MAIN = tests/fuzz/replay.c
 endif
 EXTRA_DIST += tests/fuzz/replay.c
+
+fuzz_ip_SOURCES = tests/fuzz/ip.c $(FUZZ_MAIN)
+fuzz_ip_LDFLAGS = $(FUZZ_LINK)
+fuzz_ip_LDADD = $(LATEEN_LIBS)
+EXTRA_DIST += tests/fuzz/ip.corpus
 
 .PHONY: fuzz-targets
 fuzz-targets: variants/src.stamp
