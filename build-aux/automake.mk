@@ -122,7 +122,7 @@ variants/src.stamp: $(BUILT_SOURCES)
 	$(AM_V_at)$(MAKE) distdir distdir=variants/src >variants/src.log 2>&1 \
 	    || { tail -n 20 variants/src.log; exit 1; }
 
-MAKE_VARIANT = $(AM_V_at)$(MKDIR_P) variants/$(1) && \
+MAKE_VARIANT = +$(AM_V_at)$(MKDIR_P) variants/$(1) && \
 	cp -Rpu variants/src/. variants/$(1) && chmod -R u+w variants/$(1) && \
 	cd variants/$(1) && \
 	{ test config.status -nt configure || \
