@@ -1,1 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+
+dist_man_MANS += \
+	doc/lateend.8 \
+	doc/lateenctl.8
+
+EXTRA_DIST += \
+	doc/lateenctl.bash \
+	doc/pipeline.rst
+
+bashcompletiondir = $(datadir)/bash-completion/completions
+INSTALL_DATA_LOCAL += install-bash-completion
+.PHONY: install-bash-completion
+install-bash-completion:
+	$(MKDIR_P) '$(DESTDIR)$(bashcompletiondir)'
+	$(INSTALL_DATA) '$(srcdir)/doc/lateenctl.bash' \
+	    '$(DESTDIR)$(bashcompletiondir)/lateenctl'
+uninstall-local:
+	rm -f '$(DESTDIR)$(bashcompletiondir)/lateenctl'

@@ -85,6 +85,7 @@ check-system-userspace: $(SUITES_NEED) \
 	    $(srcdir)/tests/system-userspace-testsuite)
 
 dist_noinst_SCRIPTS += tests/check-kernel
+EXTRA_DIST += tests/lab
 .PHONY: check-kernel
 check-kernel: $(SUITES_NEED) $(srcdir)/tests/system-kernel-testsuite
 	'$(srcdir)/tests/check-kernel' '$(abs_top_srcdir)' \
