@@ -172,6 +172,18 @@ ovsdb_interface_ofport(const struct ovsrec_interface *iface)
             : OFPP_NONE);
 }
 
+const char *
+ovsdb_interface_error(const struct ovsrec_interface *iface)
+{
+    if (iface->error) {
+        return iface->error;
+    }
+    return (iface->n_ofport && *iface->ofport < 0
+            ? "Open vSwitch could not add the port; the log of ovs-vswitchd "
+              "may tell why"
+            : NULL);
+}
+
 void
 ovsdb_attachment_encode(const struct attachment *a, struct smap *ids)
 {

@@ -66,6 +66,10 @@ bool ovsdb_rows_is_attachment(const struct ovsdb_rows *,
  * or if it cannot, or if 'iface' is null. */
 ofp_port_t ovsdb_interface_ofport(const struct ovsrec_interface *iface);
 
+/* Why Open vSwitch cannot give 'iface' a port, or NULL if it has not said so.
+ * For some reasons it has no text. */
+const char *ovsdb_interface_error(const struct ovsrec_interface *iface);
+
 /* Adds to 'ids' the external_ids of an Interface that is the attachment
  * 'a'. */
 void ovsdb_attachment_encode(const struct attachment *a, struct smap *ids);

@@ -175,7 +175,7 @@ ovsdb_port_error(const struct ovsdb *ovs, const char *name)
     const struct ovsrec_interface *iface
         = ovsdb_rows_interface(&ovs->rows, name);
 
-    return iface ? iface->error : NULL;
+    return iface ? ovsdb_interface_error(iface) : NULL;
 }
 
 struct ovsdb_request *
@@ -236,10 +236,12 @@ sync_interface(const struct ovsdb *ovs, const struct ovsrec_bridge *br,
         free(error);
         return;
     }
-    model_put(model, obj);
-    if (iface->error) {
+    obj = model_put(model, obj);
+
+    const char *refusal = ovsdb_interface_error(iface);
+    if (refusal) {
         VLOG_WARN_RL(&rl, "attachment error: port %s of %s: %s", iface->name,
-                     obj->name, iface->error);
+                     obj->name, refusal);
     }
 }
 

@@ -56,8 +56,8 @@ struct ovsdb_wanted {
 /* What Open vSwitch says. */
 struct ovsdb_facts {
     uint64_t seqno;             /* Changes whenever anything below does. */
-    bool connected;             /* The replica of the database is complete and
-                                 * its server is connected. */
+    bool connected;             /* There is a connection to ovsdb-server.
+                                 * Without one, the rest is as it was. */
     bool ready;                 /* The database holds what is wanted (except
                                  * where 'error' says otherwise), and
                                  * ovs-vswitchd has dealt with it. */

@@ -8,7 +8,8 @@ noinst_PROGRAMS += lateen-test
 lateen_test_SOURCES = \
 	tests/lateen-test.c \
 	tests/lateen-test.h \
-	tests/test-notify.c
+	tests/test-notify.c \
+	tests/test-ovsdb.c
 lateen_test_LDADD = $(LATEEN_LIBS)
 
 # The suites
@@ -21,7 +22,8 @@ TESTSUITE_AT = \
 	tests/build.at \
 	tests/fuzz.at \
 	tests/macros.at \
-	tests/notify.at
+	tests/notify.at \
+	tests/ovsdb.at
 
 SYSTEM_TESTSUITE_AT = \
 	tests/system-userspace-testsuite.at \
