@@ -23,7 +23,10 @@ liblateen_a_SOURCES += \
 
 # lateenctl speaks JSON with jansson, so it may not link liblateen.a.
 bin_PROGRAMS += lateenctl
-lateenctl_SOURCES = agent/lateenctl.c
+lateenctl_SOURCES = \
+	agent/ctl-client.c \
+	agent/ctl-client.h \
+	agent/lateenctl.c
 lateenctl_LDADD = $(JANSSON_LIBS)
 
 # The host edge
@@ -37,15 +40,28 @@ liblateen_a_SOURCES += \
 
 # What lateend reads: its configuration and the cluster's objects.
 liblateen_a_SOURCES += \
+	agent/catalog.c \
+	agent/catalog.h \
 	agent/config.c \
 	agent/config.h \
 	agent/file.c \
 	agent/file.h \
+	agent/manifest.c \
+	agent/manifest.h \
 	agent/names.c \
 	agent/names.h \
+	agent/pod-status.c \
+	agent/pod-status.h \
 	agent/policy.c \
 	agent/policy.h \
 	agent/selector.c \
 	agent/selector.h \
+	agent/source-dir.c \
+	agent/source-dir.h \
+	agent/source.h \
 	agent/yaml.c \
 	agent/yaml.h
+
+liblateen_a_SOURCES += \
+	agent/cluster.c \
+	agent/cluster.h

@@ -49,8 +49,8 @@ struct host_facts {
     unsigned int mtu;           /* MTU of pods and of the gateway device. */
     char uplink[IFNAMSIZ];      /* Device that holds the node's address; empty
                                  * if there is none. */
-    struct ip_prefix_list addresses; /* Addresses of this machine that packets
-                                      * may carry as their source. */
+    struct ip_prefix_list addresses; /* Those of the node's own addresses that
+                                      * this machine holds. */
 };
 
 /* A route by the gateway device. */
@@ -59,11 +59,13 @@ struct host_route {
     struct in6_addr via;        /* The peer's gateway. */
     struct in6_addr src;        /* Preferred source; in6addr_any for none. */
     uint32_t table;             /* RT_TABLE_MAIN or HOST_RT_TABLE. */
+    size_t order;               /* Of two for one destination, the lower one
+                                 * is wanted. */
 };
 
 /* A sysctl. */
 struct host_sysctl {
-    char *name;                 /* Below /proc/sys, with slashes. */
+    char *name;                 /* Below /proc/sys/net, with slashes. */
     const char *value;
     const char *only_from;      /* If nonnull, only this value is changed. */
     const char *why;            /* For the log. */
@@ -74,22 +76,33 @@ struct host_wanted {
     unsigned int mtu;           /* Of the gateway device; 0 to leave it. */
     struct ip_prefix_list addresses; /* Of the gateway device, with the length
                                       * of their pod network. */
-    struct host_route *routes;  /* No two of one destination and table. */
+    struct host_route *routes;  /* Ordered by table and destination, no two
+                                 * of which are the same. */
     size_t n_routes;
-    struct ip_prefix_list neighbors; /* The peers' gateways, full length. */
+    struct ip_prefix_list neighbors; /* The peers' gateways, full length, in
+                                      * order and each once. */
     bool rule4, rule6;          /* The rule for HOST_RT_TABLE. */
     struct host_sysctl *sysctls; /* In the order in which they are set. */
     size_t n_sysctls;
     char *nat;                  /* What stands inside "inet lateen_nat". */
 };
 
-/* Fills '*wanted', which the caller frees with host_wanted_destroy().  Where
- * this node has no object in 'model' yet, nothing but the sysctls is wanted.
- * Of several nodes with one pod CIDR, the first by name gets the route. */
+/* Fills '*wanted', which the caller frees with host_wanted_destroy().  The
+ * node itself has to be in 'model'.  Of several nodes with one pod CIDR, the
+ * first by name gets the route. */
 void host_wanted_derive(const struct model *, const struct config *,
                         const struct host_facts *,
                         struct host_wanted *wanted);
 void host_wanted_destroy(struct host_wanted *);
+
+/* The wanted route for 'dst' in 'table', or NULL. */
+const struct host_route *host_wanted_find_route(const struct host_wanted *,
+                                                const struct ip_prefix *dst,
+                                                uint32_t table);
+
+/* The wanted neighbor 'a', an element of the list, or NULL. */
+const struct ip_prefix *host_wanted_find_neighbor(const struct host_wanted *,
+                                                  const struct in6_addr *a);
 
 /* Appends 'wanted' as text, a line each. */
 void host_wanted_format(const struct host_wanted *wanted, struct ds *);
@@ -125,7 +138,11 @@ bool host_find_uplink(const struct host *, const struct in6_addr *address,
  * 'node' with pods of MTU 'mtu' and tunnel packets from 'address' (in6addr_any
  * until known).  Does a bounded amount of work without blocking; call it in
  * each turn of the main loop, with 'config_changed' once 'config' says
- * something else than before. */
+ * something else than before.
+ *
+ * What 'model' does not have is taken away from the host, so 'model' is NULL
+ * until the cluster is known; then, and while it has no node 'node', all that
+ * is there stays as it is. */
 void host_run(struct host *, const struct model *, const struct config *,
               bool config_changed, const char *node,
               const struct in6_addr *address, unsigned int mtu);

@@ -8,22 +8,16 @@
 #include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <unistd.h>
+
+#include "ctl-client.h"
 
 /* How long an answer may take, in seconds, unless --timeout says otherwise. */
 #define DEFAULT_TIMEOUT 30
-
-/* No answer is larger than that: a dump of a million flows. */
-#define MAX_ANSWER ((size_t) 1 << 30)
 
 #define MAX_COLUMNS 8
 
@@ -117,146 +111,26 @@ die(int status, const char *format, ...)
     exit(status);
 }
 
-static int
-connect_agent(const char *path, int timeout)
-{
-    struct sockaddr_un sun = { .sun_family = AF_UNIX };
-    struct timeval tv = { .tv_sec = timeout };
-    int fd;
-
-    if (strlen(path) >= sizeof sun.sun_path) {
-        die(2, "%s: a socket's path has at most %zu bytes", path,
-            sizeof sun.sun_path - 1);
-    }
-    strcpy(sun.sun_path, path);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        die(1, "cannot make a socket: %s", strerror(errno));
-    }
-    if (connect(fd, (struct sockaddr *) &sun, sizeof sun)) {
-        die(1, "cannot reach lateend at %s: %s\n"
-            "Is lateend running on this node?  Its control socket can be "
-            "named with --target.", path, strerror(errno));
-    }
-    if (timeout) {
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv);
-    }
-    return fd;
-}
-
-static void
-send_all(int fd, const char *data, size_t size)
-{
-    while (size) {
-        ssize_t n = write(fd, data, size);
-
-        if (n < 0) {
-            die(1, "cannot ask lateend: %s", strerror(errno));
-        }
-        data += n;
-        size -= n;
-    }
-}
-
-/* Reads one JSON value.  The agent keeps the connection open after it, so its
- * end has to be found in the text itself. */
+/* Asks the agent, and returns what its answer says. */
 static json_t *
-read_answer(int fd, int timeout)
-{
-    char *buf = NULL;
-    size_t n = 0, allocated = 0, depth = 0;
-    bool in_string = false, escaped = false;
-
-    for (;;) {
-        if (n == allocated) {
-            if (allocated >= MAX_ANSWER) {
-                die(1, "the agent's answer is too large");
-            }
-            allocated = allocated ? 2 * allocated : 65536;
-            buf = realloc(buf, allocated);
-            if (!buf) {
-                die(1, "out of memory");
-            }
-        }
-        ssize_t got = read(fd, buf + n, allocated - n);
-        if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            die(1, "lateend did not answer within %d s "
-                "(--timeout allows more)", timeout);
-        } else if (got < 0) {
-            die(1, "cannot read lateend's answer: %s", strerror(errno));
-        } else if (!got) {
-            die(1, "lateend closed the connection without an answer");
-        }
-        for (size_t end = n + got; n < end; n++) {
-            char c = buf[n];
-
-            if (escaped) {
-                escaped = false;
-            } else if (in_string) {
-                escaped = c == '\\';
-                in_string = c != '"';
-            } else if (c == '"') {
-                in_string = true;
-            } else if (c == '{' || c == '[') {
-                depth++;
-            } else if ((c == '}' || c == ']') && depth && !--depth) {
-                json_error_t error;
-                json_t *answer = json_loadb(buf, n + 1, 0, &error);
-
-                if (!answer) {
-                    die(1, "lateend's answer is no JSON: %s", error.text);
-                }
-                free(buf);
-                return answer;
-            }
-        }
-    }
-}
-
-/* Asks the agent for 'method' with the 'n' strings 'args', and returns what
- * the text of its answer says. */
-static json_t *
-ask(const char *path, const char *method, char *const *args, size_t n,
+ask(const char *path, const char *method, const char *const *args, size_t n,
     int timeout)
 {
-    json_t *params = json_array();
-    json_t *request, *answer, *value;
-    json_error_t error;
-    char *text;
-    int fd;
+    struct ctl_call call;
+    json_t *value;
+    char *error;
+    int reached;
 
-    for (size_t i = 0; i < n; i++) {
-        json_array_append_new(params, json_string(args[i]));
-    }
-    request = json_pack("{s:s, s:o, s:i}", "method", method,
-                        "params", params, "id", 0);
-    text = request ? json_dumps(request, JSON_COMPACT) : NULL;
-    if (!text) {
-        die(2, "arguments must be UTF-8");
-    }
-    fd = connect_agent(path, timeout);
-    send_all(fd, text, strlen(text));
-    free(text);
-    json_decref(request);
-
-    answer = read_answer(fd, timeout);
-    close(fd);
-    value = json_object_get(answer, "error");
-    if (json_is_string(value)) {
-        text = strdup(json_string_value(value));
-        text[strcspn(text, "\n")] = '\0';
-        die(1, "%s", text);
-    }
-    value = json_object_get(answer, "result");
-    if (!json_is_string(value)) {
-        die(1, "lateend's answer has no result");
-    }
-    value = json_loads(json_string_value(value), JSON_DECODE_ANY, &error);
+    ctl_ask(&call, path, method, args, n, timeout);
+    value = ctl_answer(&call, &error, &reached);
     if (!value) {
-        die(1, "lateend's result is no JSON: %s", error.text);
+        if (reached) {
+            die(1, "%s", error);
+        }
+        die(1, "%s (socket %s)\n"
+            "Is lateend running on this node?  Its socket can be named with "
+            "--target, a longer time with --timeout.", error, path);
     }
-    json_decref(answer);
     return value;
 }
 
@@ -418,16 +292,14 @@ main(int argc, char *argv[])
         { "for", required_argument, NULL, OPT_FOR },
         { NULL, 0, NULL, 0 },
     };
-    const char *rundir = getenv("LATEEN_RUNDIR");
     const char *target = NULL;
     const char *filter = NULL;
-    char *args[3];
+    const char *args[2];
     size_t n_args = 0;
     bool json = false;
     int timeout = DEFAULT_TIMEOUT;
     int c;
 
-    signal(SIGPIPE, SIG_IGN);
     while ((c = getopt_long(argc, argv, "o:t:T:hV", options, NULL)) != -1) {
         switch (c) {
         case 'o':
@@ -460,7 +332,7 @@ main(int argc, char *argv[])
             }
             filter = (c == OPT_POD ? "pod" : c == OPT_NODE ? "node"
                       : c == OPT_TABLE ? "table" : "for");
-            args[n_args++] = (char *) filter;
+            args[n_args++] = filter;
             args[n_args++] = optarg;
             break;
         default:
@@ -485,16 +357,8 @@ main(int argc, char *argv[])
         die(2, "%s takes no option --%s", command->name, filter);
     }
 
-    char *path = NULL;
-    if (!target) {
-        if (asprintf(&path, "%s/lateend.ctl",
-                     rundir && *rundir ? rundir : LATEEN_RUNDIR) < 0) {
-            die(1, "out of memory");
-        }
-        target = path;
-    }
-
-    json_t *answer = ask(target, command->name, args, n_args, timeout);
+    char *path = ctl_socket_path(target);
+    json_t *answer = ask(path, command->name, args, n_args, timeout);
     if (json) {
         json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
         putchar('\n');

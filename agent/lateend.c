@@ -442,6 +442,23 @@ publish_pods(struct lateend *d)
     free(pods);
 }
 
+static void
+serve_cni(struct lateend *d)
+{
+    struct cni_server_ctx ctx = {
+        .model = &d->model,
+        .ovsdb = d->ovsdb,
+        .config = d->config,
+        .node = d->node,
+        .mtu = d->mtu,
+        .compiled = d->sync.seen,
+        .flows_seqno = flow_table_seqno(d->flow_table),
+        .realized = ofctrl_realized(d->ofctrl),
+    };
+
+    cni_server_run(d->cni, &ctx);
+}
+
 static void OVS_NO_RETURN
 run_agent(const struct options *options)
 {
@@ -510,7 +527,7 @@ run_agent(const struct options *options)
                  &d.tunnel_ip, d.mtu);
         sync_flows(&d);
         ofctrl_run(d.ofctrl);
-        cni_server_run(d.cni, &d);
+        serve_cni(&d);
         if (published_seqno != d.model.seqno) {
             publish_pods(&d);
             published_seqno = d.model.seqno;

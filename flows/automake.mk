@@ -10,3 +10,9 @@ liblateen_a_SOURCES += \
 	flows/pipeline.h \
 	flows/reval.c \
 	flows/reval.h
+
+liblateen_a_SOURCES += \
+	flows/compile.c \
+	flows/compile.h \
+	flows/sync.c \
+	flows/sync.h

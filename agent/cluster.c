@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Questions about the cluster: see cluster.h. */
+
+#include <config.h>
+#include "cluster.h"
+
+#include "agent/config.h"
+#include "model.h"
+
+const struct in6_addr *
+node_tunnel_address(const struct node *node, int family)
+{
+    for (size_t i = 0; i < node->addresses.n; i++) {
+        const struct in6_addr *a = &node->addresses.elems[i].addr;
+
+        if (ip_is_v4(a) == (family == AF_INET)) {
+            return a;
+        }
+    }
+    return NULL;
+}
+
+int
+cluster_tunnel_family(const struct model *model, const struct config *config,
+                      const char *self)
+{
+    const struct model_object *obj;
+
+    if (!model_find_node(model, self)) {
+        return 0;
+    }
+    if (config->tunnel_family) {
+        return config->tunnel_family;
+    }
+    MODEL_FOR_EACH (obj, MODEL_NODE, model) {
+        if (!node_tunnel_address(node_cast(obj), AF_INET)) {
+            return AF_INET6;
+        }
+    }
+    return AF_INET;
+}
