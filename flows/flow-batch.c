@@ -38,12 +38,12 @@ flow_batch_uninit(struct flow_batch *batch)
     free(batch->entries);
 }
 
-/* Appends a flow.  The actions take the way through an OpenFlow message, as
- * those of the switch do: some have several forms in memory and one there. */
-static void
-flow_batch_add__(struct flow_batch *batch, uint8_t table_id,
-                 uint16_t priority, const struct minimatch *match,
-                 const struct ofpact *ofpacts, size_t ofpacts_len)
+/* The actions take the way through an OpenFlow message, as those of the switch
+ * do: some have several forms in memory and one there. */
+void
+flow_batch_add_match(struct flow_batch *batch, uint8_t table_id,
+                     uint16_t priority, const struct match *match,
+                     const struct ofpact *ofpacts, size_t ofpacts_len)
 {
     uint64_t wire_stub[1024 / 8];
     uint64_t ofpacts_stub[1024 / 8];
@@ -81,6 +81,7 @@ flow_batch_add(struct flow_batch *batch, const char *format, ...)
 {
     enum ofputil_protocol usable;
     struct ofputil_flow_mod fm;
+    struct match match;
     va_list args;
     char *error;
     char *s;
@@ -100,25 +101,13 @@ flow_batch_add(struct flow_batch *batch, const char *format, ...)
                  s);
         ovs_assert(false);
     }
-    flow_batch_add__(batch, fm.table_id, fm.priority, &fm.match, fm.ofpacts,
-                     fm.ofpacts_len);
+    minimatch_expand(&fm.match, &match);
+    flow_batch_add_match(batch, fm.table_id, fm.priority, &match, fm.ofpacts,
+                         fm.ofpacts_len);
 
     minimatch_destroy(&fm.match);
     free(CONST_CAST(struct ofpact *, fm.ofpacts));
     free(s);
-}
-
-void
-flow_batch_add_match(struct flow_batch *batch, uint8_t table_id,
-                     uint16_t priority, const struct match *match,
-                     const struct ofpact *ofpacts, size_t ofpacts_len)
-{
-    struct minimatch minimatch;
-
-    minimatch_init(&minimatch, match);
-    flow_batch_add__(batch, table_id, priority, &minimatch, ofpacts,
-                     ofpacts_len);
-    minimatch_destroy(&minimatch);
 }
 
 /* Stored actions and masks. */
@@ -206,16 +195,28 @@ flow_mask_unref(struct flow_table *ft, struct flow_mask *fm)
 
 struct flow_entry *
 flow_entry_create(struct flow_table *ft, uint8_t table_id, uint16_t priority,
-                  const struct minimatch *match)
+                  const struct match *match_)
 {
-    struct flow_mask *mask = flow_mask_intern(ft, match->mask);
-    size_t values_size = MINIFLOW_VALUES_SIZE(mask->n_values);
-    struct flow_entry *e = xzalloc(sizeof *e + values_size);
+    struct match match = *match_;
+    struct minimatch minimatch;
+    struct flow_entry *e;
+    struct flow_mask *mask;
 
+    /* A match on Ethernet packets is implied in messages, and so is there or
+     * not in what is made of them. */
+    if (match_has_default_packet_type(&match)) {
+        match.flow.packet_type = 0;
+        match.wc.masks.packet_type = 0;
+    }
+    minimatch_init(&minimatch, &match);
+    mask = flow_mask_intern(ft, minimatch.mask);
+    e = xzalloc(sizeof *e + MINIFLOW_VALUES_SIZE(mask->n_values));
     e->mask = mask;
     e->table_id = table_id;
     e->priority = priority;
-    memcpy(e->values, miniflow_get_values(match->flow), values_size);
+    memcpy(e->values, miniflow_get_values(minimatch.flow),
+           MINIFLOW_VALUES_SIZE(mask->n_values));
+    minimatch_destroy(&minimatch);
     return e;
 }
 

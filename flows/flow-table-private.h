@@ -95,7 +95,7 @@ void flow_actions_unref(struct flow_table *, struct flow_actions *);
 /* Returns a new entry, not yet in 'ft', without claims. */
 struct flow_entry *flow_entry_create(struct flow_table *ft, uint8_t table_id,
                                      uint16_t priority,
-                                     const struct minimatch *);
+                                     const struct match *);
 
 /* Frees an entry that is not in 'ft' and whose claim and 'have' are gone. */
 void flow_entry_free(struct flow_table *ft, struct flow_entry *);

@@ -643,13 +643,10 @@ void
 flow_table_add_present(struct flow_table *ft,
                        const struct ofputil_flow_stats *fs)
 {
-    struct minimatch match;
     struct flow_entry *e;
 
-    minimatch_init(&match, &fs->match);
     e = entry_insert(ft, flow_entry_create(ft, fs->table_id, fs->priority,
-                                           &match));
-    minimatch_destroy(&match);
+                                           &fs->match));
     entry_set_have(ft, e, fs->cookie,
                    flow_actions_intern(ft, fs->ofpacts, fs->ofpacts_len));
     entry_set_dirty(ft, e);

@@ -74,7 +74,7 @@ COVERAGE_DEFINE(ofctrl_nudge);
 #define BUNDLE_ADD_OVERHEAD 24
 
 /* Table of the nudge's flow, and its register 15. */
-#define NUDGE_TABLE 254
+#define NUDGE_TABLE 253
 #define NUDGE_REG15 0x6c617465
 
 enum ofctrl_state {
@@ -691,16 +691,18 @@ ofctrl_run_reval(struct ofctrl *oc)
 {
     bool second = false;
 
-    if (reval_run(oc->reval)) {
-        oc->realized = oc->swept;
-        oc->swept = oc->waited;
-        second = true;
-    }
-    if (oc->realized < oc->installed && !reval_is_waiting(oc->reval)) {
+    for (;;) {
+        if (reval_run(oc->reval)) {
+            oc->realized = oc->swept;
+            oc->swept = oc->waited;
+            second = true;
+        }
+        if (oc->realized == oc->installed || reval_is_waiting(oc->reval)) {
+            break;
+        }
         oc->waited = oc->installed;
         oc->nudge = second ? 0 : time_msec() + FIRST_NUDGE_DELAY;
         reval_start(oc->reval);
-        reval_run(oc->reval);
     }
     if (reval_is_waiting(oc->reval) && time_msec() >= oc->nudge) {
         send_nudge(oc);
