@@ -31,6 +31,13 @@ lateenctl_LDADD = $(JANSSON_LIBS)
 
 # The host edge
 liblateen_a_SOURCES += \
+	agent/host-netlink.c \
+	agent/host-netlink.h \
+	agent/host-sync.c \
+	agent/host-sync.h \
+	agent/host-wanted.c \
+	agent/host.c \
+	agent/host.h \
 	agent/mtu.c \
 	agent/mtu.h \
 	agent/nft.c \

@@ -8,8 +8,14 @@ noinst_PROGRAMS += lateen-test
 lateen_test_SOURCES = \
 	tests/lateen-test.c \
 	tests/lateen-test.h \
+	tests/test-flow-table.c \
 	tests/test-notify.c \
+	tests/test-ofctrl.c \
 	tests/test-ovsdb.c
+lateen_test_SOURCES += \
+	tests/test-guard.c \
+	tests/test-host.c \
+	tests/test-mtu.c
 lateen_test_LDADD = $(LATEEN_LIBS)
 
 # The suites
@@ -21,8 +27,10 @@ TESTSUITE_AT = \
 	tests/lateen-macros.at \
 	tests/build.at \
 	tests/fuzz.at \
+	tests/flow-table.at \
 	tests/macros.at \
 	tests/notify.at \
+	tests/ofctrl.at \
 	tests/ovsdb.at
 
 SYSTEM_TESTSUITE_AT = \
@@ -32,6 +40,13 @@ SYSTEM_TESTSUITE_AT = \
 	tests/system-kernel-macros.at \
 	tests/system-common-macros.at \
 	tests/system-environment.at
+
+TESTSUITE_AT += \
+	tests/guard.at \
+	tests/host.at \
+	tests/mtu.at
+SYSTEM_TESTSUITE_AT += \
+	tests/system-host.at
 
 TESTSUITE = $(srcdir)/tests/testsuite
 SYSTEM_TESTSUITES = \
