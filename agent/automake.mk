@@ -66,6 +66,8 @@ liblateen_a_SOURCES += \
 	agent/source-dir.c \
 	agent/source-dir.h \
 	agent/source.h \
+	agent/yaml-report.c \
+	agent/yaml-report.h \
 	agent/yaml.c \
 	agent/yaml.h
 

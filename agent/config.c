@@ -13,7 +13,7 @@
 
 #include "agent/file.h"
 #include "agent/names.h"
-#include "agent/yaml.h"
+#include "agent/yaml-report.h"
 #include "openvswitch/dynamic-string.h"
 #include "svec.h"
 #include "util.h"

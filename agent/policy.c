@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "agent/names.h"
-#include "agent/yaml.h"
+#include "agent/yaml-report.h"
 #include "util.h"
 
 static void parse_rules(const struct yaml_node *, struct yaml_report *,

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "agent/names.h"
-#include "agent/yaml.h"
+#include "agent/yaml-report.h"
 #include "smap.h"
 #include "svec.h"
 #include "util.h"

@@ -7,9 +7,7 @@
  * own tools take, and refuses what could be read in two ways: keys given
  * twice, merge keys, tags that change a type, numbers that are not plainly
  * decimal.  What a stranger writes costs bounded memory and stack: size,
- * depth, number of nodes and the expansion of aliases have limits.
- *
- * A reader of trees collects everything that is wrong in a yaml_report. */
+ * depth, number of nodes and the expansion of aliases have limits. */
 
 #ifndef LATEEN_YAML_H
 #define LATEEN_YAML_H 1
@@ -18,14 +16,11 @@
 #include <stddef.h>
 #include "openvswitch/compiler.h"
 
-struct svec;
-
 /* The limits. */
 #define YAML_MAX_SIZE (64 * 1024 * 1024) /* Bytes of text. */
 #define YAML_MAX_DEPTH 100      /* Collections within one another. */
 #define YAML_MAX_NODES 4000000  /* Nodes of one document. */
 #define YAML_MAX_ALIASED (1024 * 1024) /* Bytes that aliases expand to. */
-#define YAML_MAX_ERRORS 100     /* Errors that a report collects. */
 
 enum yaml_kind {
     YAML_SCALAR,
@@ -52,17 +47,6 @@ struct yaml_node {
     size_t allocated;
 };
 
-/* Collects what is wrong with a file. */
-struct yaml_report {
-    const char *file;           /* Begins every error. */
-    const char *object;         /* Names what 'root' is about, or NULL. */
-    const struct yaml_node *root; /* Paths of fields begin below it.  NULL for
-                                   * the document's root. */
-    struct svec *errors;        /* "FILE:LINE: OBJECT: PATH: TEXT"; no more
-                                 * than YAML_MAX_ERRORS. */
-    size_t n_errors;            /* All errors, also those left out. */
-};
-
 /* Parses the documents in the 'size' bytes at 'text'.  Stores their roots in
  * '*docsp', '*np' of them, that the caller frees with yaml_docs_free(); empty
  * documents are left out.  Returns NULL, or what is wrong, as
@@ -75,11 +59,6 @@ char *yaml_parse(const char *file, const char *text, size_t size,
 /* Frees 'docs' and the trees in it. */
 void yaml_docs_free(struct yaml_node **docs, size_t n);
 
-/* Adds an error about 'node'; about the whole file if 'node' is NULL. */
-void yaml_error(struct yaml_report *, const struct yaml_node *,
-                const char *format, ...)
-    OVS_PRINTF_FORMAT(3, 4);
-
 /* Whether 'node' is a plain null. */
 bool yaml_is_null(const struct yaml_node *node);
 
@@ -87,39 +66,5 @@ bool yaml_is_null(const struct yaml_node *node);
  * is NULL or no mapping. */
 const struct yaml_node *yaml_get(const struct yaml_node *map,
                                  const char *key);
-
-/* The functions below return false after adding an error to the report, if
- * 'node' is not what they expect.  Then '*value' is unchanged. */
-
-/* Expects a mapping or a sequence. */
-bool yaml_expect(struct yaml_report *, const struct yaml_node *node,
-                 enum yaml_kind);
-
-/* Expects a mapping with no keys but those in 'known', which NULL ends, and
- * names the nearest known one for any other. */
-bool yaml_expect_keys(struct yaml_report *, const struct yaml_node *node,
-                      const char *const known[]);
-
-/* Expects a string: quoted, or plain and neither number nor truth value nor
- * null.  The string belongs to 'node'. */
-bool yaml_string(struct yaml_report *, const struct yaml_node *node,
-                 const char **value);
-
-/* Whether 'node' is a plain scalar that YAML reads as an integer. */
-bool yaml_looks_integer(const struct yaml_node *node);
-
-/* Expects an integer from 'min' to 'max', in plain decimal. */
-bool yaml_integer(struct yaml_report *, const struct yaml_node *node,
-                  long long int min, long long int max,
-                  long long int *value);
-
-/* Expects true or false. */
-bool yaml_bool(struct yaml_report *, const struct yaml_node *node,
-               bool *value);
-
-/* Expects one of the strings in 'names', which NULL ends, and stores its
- * place in that array. */
-bool yaml_enum(struct yaml_report *, const struct yaml_node *node,
-               const char *const names[], int *value);
 
 #endif /* agent/yaml.h */
