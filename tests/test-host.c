@@ -110,10 +110,12 @@ LATEEN_TEST_REGISTER("host-wanted", "FAMILIES [ADDRESS...]",
  *   status             in place or not, repairs, error
  *   node N FAMILIES    a node appears or changes
  *   remove-node N
+ *   known              from now on, the model is complete
  *   exit */
 struct running {
     struct model model;
     struct host *host;
+    bool known;
     bool exit;
 };
 
@@ -165,6 +167,16 @@ ctl_remove_node(struct unixctl_conn *conn, int argc OVS_UNUSED,
 }
 
 static void
+ctl_known(struct unixctl_conn *conn, int argc OVS_UNUSED,
+          const char *argv[] OVS_UNUSED, void *r_)
+{
+    struct running *r = r_;
+
+    r->known = true;
+    unixctl_command_reply(conn, NULL);
+}
+
+static void
 ctl_exit(struct unixctl_conn *conn, int argc OVS_UNUSED,
          const char *argv[] OVS_UNUSED, void *r_)
 {
@@ -194,6 +206,7 @@ test_host_run(int argc, char *argv[])
     unixctl_command_register("repairs", "", 0, 0, ctl_repairs, &r);
     unixctl_command_register("node", "N FAMILIES", 2, 2, ctl_node, &r);
     unixctl_command_register("remove-node", "N", 1, 1, ctl_remove_node, &r);
+    unixctl_command_register("known", "", 0, 0, ctl_known, &r);
     unixctl_command_register("exit", "", 0, 0, ctl_exit, &r);
 
     init_config(&config);
@@ -203,7 +216,8 @@ test_host_run(int argc, char *argv[])
         ovs_fatal(0, "%s", error);
     }
     while (!r.exit) {
-        host_run(r.host, &r.model, &config, false, "n1", &address, 1400);
+        host_run(r.host, r.known ? &r.model : NULL, &config, false, "n1",
+                 &address, 1400);
         unixctl_server_run(server);
         host_wait(r.host);
         unixctl_server_wait(server);
