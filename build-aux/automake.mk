@@ -55,13 +55,18 @@ distclean-local:
 endif
 
 BUILT_SOURCES += ovs-config.h $(OVS_LIBRARY)
-CLEANFILES += ovs-config.h
+CLEANFILES += ovs-config.h ovs-config.stamp
 
-# What Open vSwitch was configured with, less its name and version.
-ovs-config.h: config.status $(OVS_CONFIGURED)
+# What Open vSwitch was configured with, less its name and version.  The stamp
+# lets it keep its date, and what includes it be, while it stays the same.
+ovs-config.h: ovs-config.stamp
+	@test -f $@ || { rm -f ovs-config.stamp; $(MAKE) ovs-config.stamp; }
+
+ovs-config.stamp: config.status $(OVS_CONFIGURED)
 	$(AM_V_GEN)sed '/^#define PACKAGE/d; /^#define VERSION/d' \
-	    '$(OVS_BUILDDIR)/config.h' >$@.tmp && \
-	if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
+	    '$(OVS_BUILDDIR)/config.h' >ovs-config.tmp && \
+	if cmp -s ovs-config.tmp ovs-config.h; then rm ovs-config.tmp; \
+	else mv ovs-config.tmp ovs-config.h; fi && touch $@
 
 # Checks of the tree itself
 # -------------------------
