@@ -115,9 +115,26 @@ ovsdb_destroy(struct ovsdb *ovs)
     free(ovs);
 }
 
+static bool
+wanted_equals(const struct ovsdb_wanted *a, const struct ovsdb_wanted *b)
+{
+    return (nullable_string_is_equal(a->bridge, b->bridge)
+            && nullable_string_is_equal(a->datapath_type, b->datapath_type)
+            && a->tables == b->tables
+            && eth_addr_equals(a->gateway_mac, b->gateway_mac)
+            && a->gateway_mtu == b->gateway_mtu
+            && a->allow_tunnel == b->allow_tunnel
+            && nullable_string_is_equal(a->tunnel_type, b->tunnel_type)
+            && a->tunnel_port == b->tunnel_port
+            && a->tunnel_ipv6 == b->tunnel_ipv6);
+}
+
 void
 ovsdb_set_wanted(struct ovsdb *ovs, const struct ovsdb_wanted *wanted)
 {
+    if (wanted_equals(&ovs->wanted, wanted)) {
+        return;
+    }
     wanted_uninit(&ovs->wanted);
     ovs->wanted = *wanted;
     ovs->wanted.bridge = xstrdup(wanted->bridge);
@@ -313,6 +330,60 @@ replace_string(char **sp, const char *s)
     return true;
 }
 
+/* Whether ovs-vswitchd has dealt with the setup. */
+static bool
+setup_is_applied(const struct ovsdb *ovs)
+{
+    const struct ovsrec_open_vswitch *row
+        = ovsrec_open_vswitch_first(ovs->rows.idl);
+
+    return ovs->setup_complete && row && row->cur_cfg >= ovs->setup_cfg;
+}
+
+/* The Interface 'name' if it is Lateen's, of the kind 'type', else NULL. */
+static const struct ovsrec_interface *
+find_own_interface(const struct ovsdb *ovs, const char *name,
+                   const char *type)
+{
+    const struct ovsrec_interface *iface
+        = ovsdb_rows_interface(&ovs->rows, name);
+
+    return (iface && ovsdb_is_type(&iface->external_ids, type)
+            ? iface
+            : NULL);
+}
+
+/* What keeps the bridge from being as wanted, in a new string, or NULL.  The
+ * last arguments are those of its Interfaces that are in the database. */
+static char *
+find_error(const struct ovsdb *ovs, const struct ovsrec_bridge *br,
+           const struct ovsrec_interface *local,
+           const struct ovsrec_interface *gateway,
+           const struct ovsrec_interface *tunnel)
+{
+    if (ovs->setup_error) {
+        return xstrdup(ovs->setup_error);
+    } else if (!br || !setup_is_applied(ovs)) {
+        return NULL;
+    } else if (!local || !local->n_ofport || *local->ofport < 0) {
+        return xasprintf("ovs-vswitchd could not create bridge %s with "
+                         "datapath_type \"%s\"; its log tells why (\"system\" "
+                         "needs the kernel module openvswitch)",
+                         br->name, br->datapath_type);
+    }
+
+    const struct ovsrec_interface *const ifaces[] = { gateway, tunnel };
+    for (size_t i = 0; i < ARRAY_SIZE(ifaces); i++) {
+        const char *error = (ifaces[i]
+                             ? ovsdb_interface_error(ifaces[i])
+                             : NULL);
+        if (error) {
+            return xasprintf("port %s: %s", ifaces[i]->name, error);
+        }
+    }
+    return NULL;
+}
+
 static void
 update_facts(struct ovsdb *ovs)
 {
@@ -320,13 +391,30 @@ update_facts(struct ovsdb *ovs)
     const struct ovsrec_open_vswitch *row
         = ovsrec_open_vswitch_first(ovs->rows.idl);
     const struct ovsrec_bridge *br = find_bridge(ovs);
-    const struct ovsrec_interface *gateway
-        = br ? ovsdb_rows_interface(&ovs->rows, OVSDB_GATEWAY_PORT) : NULL;
-    const struct ovsrec_interface *tunnel
-        = br ? ovsdb_rows_interface(&ovs->rows, OVSDB_TUNNEL_PORT) : NULL;
     const struct ovsrec_interface *local
         = br ? ovsdb_rows_interface(&ovs->rows, br->name) : NULL;
+    const struct ovsrec_interface *gateway
+        = find_own_interface(ovs, OVSDB_GATEWAY_PORT, OVSDB_TYPE_GATEWAY);
+    const struct ovsrec_interface *tunnel
+        = find_own_interface(ovs, OVSDB_TUNNEL_PORT, OVSDB_TYPE_TUNNEL);
     bool changed = false;
+
+    const char *type = NULL;
+    if (local && local->n_ofport && *local->ofport > 0) {
+        type = br->datapath_type[0] ? br->datapath_type : "system";
+    }
+    changed |= replace_string(&facts->datapath_type, type);
+    changed |= replace_string(&facts->ovs_version,
+                              row ? row->ovs_version : NULL);
+
+    char *error = find_error(ovs, br, local, gateway, tunnel);
+    if (replace_string(&facts->error, error)) {
+        if (error) {
+            VLOG_WARN_RL(&rl, "%s", error);
+        }
+        changed = true;
+    }
+    free(error);
 
 #define SET(MEMBER, VALUE)                      \
     do {                                        \
@@ -335,20 +423,13 @@ update_facts(struct ovsdb *ovs)
             changed = true;                     \
         }                                       \
     } while (0)
+    SET(ready, setup_is_applied(ovs) && !facts->error);
     SET(connected, is_connected(ovs));
-    SET(ready, ovs->setup_complete && row && row->cur_cfg >= ovs->setup_cfg);
     SET(has_bridge, br != NULL);
     SET(adopted, br && ovsdb_setup_is_adopted(br));
     SET(next_cfg, row ? row->next_cfg : 0);
     SET(cur_cfg, row ? row->cur_cfg : 0);
 
-    if (gateway && !ovsdb_is_type(&gateway->external_ids,
-                                  OVSDB_TYPE_GATEWAY)) {
-        gateway = NULL;
-    }
-    if (tunnel && !ovsdb_is_type(&tunnel->external_ids, OVSDB_TYPE_TUNNEL)) {
-        tunnel = NULL;
-    }
     SET(gateway_ofport, ovsdb_interface_ofport(gateway));
     SET(tunnel_ofport, ovsdb_interface_ofport(tunnel));
 #undef SET
@@ -361,15 +442,6 @@ update_facts(struct ovsdb *ovs)
         facts->gateway_mac = mac;
         changed = true;
     }
-
-    const char *type = NULL;
-    if (local && local->n_ofport && *local->ofport > 0) {
-        type = br->datapath_type[0] ? br->datapath_type : "system";
-    }
-    changed |= replace_string(&facts->datapath_type, type);
-    changed |= replace_string(&facts->ovs_version,
-                              row ? row->ovs_version : NULL);
-    changed |= replace_string(&facts->error, ovs->setup_error);
 
     if (changed) {
         facts->seqno++;
@@ -400,10 +472,8 @@ start_txn(struct ovsdb *ovs)
 
         ovs->txn_is_setup = ovsdb_setup_write(&ovs->rows, ovs->txn,
                                               &ovs->wanted, &error);
-        if (replace_string(&ovs->setup_error, error) && error) {
-            VLOG_WARN_RL(&rl, "%s", error);
-        }
-        free(error);
+        free(ovs->setup_error);
+        ovs->setup_error = error;
 
         ovs->setup_due = false;
         ovs->setup_seqno = seqno;
@@ -455,8 +525,8 @@ finish_txn(struct ovsdb *ovs)
         ovs->setup_due = true;
     } else if (error) {
         /* Another try makes sense when something has changed. */
-        VLOG_WARN_RL(&rl, "%s", error);
-        replace_string(&ovs->setup_error, error);
+        free(ovs->setup_error);
+        ovs->setup_error = xstrdup(error);
     }
     free(error);
     ovsdb_idl_txn_destroy(ovs->txn);

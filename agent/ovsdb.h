@@ -58,11 +58,10 @@ struct ovsdb_facts {
     uint64_t seqno;             /* Changes whenever anything below does. */
     bool connected;             /* There is a connection to ovsdb-server.
                                  * Without one, the rest is as it was. */
-    bool ready;                 /* The database holds what is wanted (except
-                                 * where 'error' says otherwise), and
-                                 * ovs-vswitchd has dealt with it. */
-    char *error;                /* What keeps the database from holding what is
-                                 * wanted, and what to do; or NULL. */
+    bool ready;                 /* The database holds what is wanted, and
+                                 * ovs-vswitchd has made it so. */
+    char *error;                /* What keeps the bridge from being as wanted,
+                                 * and what to do; or NULL. */
     bool has_bridge;            /* The bridge is in the database. */
     bool adopted;               /* It was there before Lateen. */
     char *datapath_type;        /* Of the bridge that ovs-vswitchd runs; NULL
@@ -74,7 +73,8 @@ struct ovsdb_facts {
     int64_t next_cfg, cur_cfg;  /* Open_vSwitch's columns: ovs-vswitchd copies
                                  * the first to the second when it has dealt
                                  * with the configuration. */
-    char *ovs_version;          /* Of ovs-vswitchd, or NULL. */
+    char *ovs_version;          /* As Open vSwitch's start-up scripts record
+                                 * it, or NULL. */
 };
 
 /* Creates the connection to the ovsdb-server at 'remote', such as
