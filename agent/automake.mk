@@ -74,3 +74,11 @@ liblateen_a_SOURCES += \
 liblateen_a_SOURCES += \
 	agent/cluster.c \
 	agent/cluster.h
+
+liblateen_a_SOURCES += \
+	agent/control.c \
+	agent/control.h
+
+sbin_PROGRAMS += lateend
+lateend_SOURCES = agent/lateend.c agent/lateend.h
+lateend_LDADD = $(LATEEN_LIBS)

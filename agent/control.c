@@ -234,8 +234,6 @@ control_nodes(struct unixctl_conn *conn, int argc OVS_UNUSED,
         const struct node *node = node_cast(obj);
         const struct in6_addr *ip
             = node_tunnel_address(node, d->tunnel_family);
-        const struct ike_peer_status *peer
-            = ike_peer_status(d->ike, obj->name);
         bool self = !strcmp(obj->name, d->node);
         struct json *row = json_object_create();
 
@@ -248,7 +246,7 @@ control_nodes(struct unixctl_conn *conn, int argc OVS_UNUSED,
         put_string(row, "ipsec",
                    (self ? "this node"
                     : d->config->ipsec_mode == IPSEC_OFF ? "off"
-                    : peer ? ike_state_name(peer->state) : "down"));
+                    : ike_state_name(ike_peer_state(d->ike, obj->name))));
         json_array_add(rows, row);
     }
     reply(conn, rows);

@@ -6,3 +6,21 @@ liblateen_a_SOURCES += \
 	ipsec/guard.h \
 	ipsec/guard-xfrm.c \
 	ipsec/guard-xfrm.h
+
+# lateen-ike speaks JSON with jansson, so it may not link liblateen.a.
+pkglibexec_PROGRAMS += lateen-ike
+lateen_ike_SOURCES = \
+	ipsec/lateen-ike.c \
+	ipsec/vici-api.h
+lateen_ike_LDADD = $(VICI_LIBS) $(JANSSON_LIBS) -lpthread
+
+# strongSwan
+liblateen_a_SOURCES += \
+	ipsec/conns.c \
+	ipsec/conns.h \
+	ipsec/ike-client.c \
+	ipsec/ike-client.h \
+	ipsec/ike.c \
+	ipsec/ike.h \
+	ipsec/psk.c \
+	ipsec/psk.h

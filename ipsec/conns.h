@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What strongSwan is to hold, as VICI's messages in JSON.
+ *
+ * Pure: from the model and the configuration to one IKE connection for each
+ * peer.  ESP is in transport mode around the tunnel's packets.  GRE needs one
+ * child SA.  A UDP tunnel has a source port that depends on the inner packet,
+ * so it has two: "out" to the peer's tunnel port, "in" to ours.
+ *
+ * Each child has a trap policy, which holds the first packets until there is
+ * an SA; the node whose name comes first in the alphabet also starts it
+ * itself, so that the two do not start two.  The explicit priority is what
+ * keeps a charon's bypass policies for local subnets from winning. */
+
+#ifndef LATEEN_CONNS_H
+#define LATEEN_CONNS_H 1
+
+#include <stdbool.h>
+
+struct config;
+struct json;
+struct model;
+struct shash;
+
+/* Every connection of ours has a name that starts so; the peer's follows. */
+#define CONNS_PREFIX "lateen-"
+
+/* Name of our shared secret in charon. */
+#define CONNS_SECRET "lateen-psk"
+
+/* Priority of the children's policies; a smaller number wins. */
+#define CONNS_PRIORITY 16
+
+/* Puts into '*conns', an empty map, the body of each connection by its name.
+ * None if the cluster has no node 'self'. */
+void conns_derive(const struct model *, const struct config *,
+                  const char *self, struct shash *conns);
+
+/* Frees what conns_derive() has put there, and the map itself. */
+void conns_destroy(struct shash *conns);
+
+/* The message for VICI's "load-shared": the secret 'key' for all nodes.  The
+ * caller frees it. */
+struct json *conns_secret(const struct model *, const char *key);
+
+/* Whether 'self' starts the SAs with 'peer'. */
+bool conns_starts(const char *self, const char *peer);
+
+/* The names of a connection's children. */
+const char *const *conns_children(const struct config *);
+
+#endif /* ipsec/conns.h */

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Keeps a lateen-ike process and asks it things: see ike-client.h. */
+
+#include <config.h>
+#include "ike-client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/json.h"
+#include "openvswitch/list.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(ike_client);
+
+/* How long charon may take for an answer, in ms. */
+#define ANSWER_TIMEOUT 10000
+
+/* An answer about a thousand peers is far smaller. */
+#define MAX_LINE (64 * 1024 * 1024)
+
+struct question {
+    struct ovs_list list_node;  /* In ike_client.questions. */
+    char *line;                 /* What is written; wiped when freed. */
+    unsigned int id;
+    ike_client_cb *cb;
+    void *aux;
+};
+
+struct ike_client {
+    char *vici_socket;
+    ike_client_event_cb *event_cb;
+    void *aux;
+
+    pid_t pid;                  /* 0 while no process runs. */
+    int fd;                     /* Its standard input and output. */
+    struct ovs_list questions;  /* The first one is under way if 'sent'. */
+    bool sent;
+    size_t written;             /* Bytes of the first one's line. */
+    long long int deadline;     /* For its answer, in ms. */
+    unsigned int next_id;
+    struct ds input;            /* A line that is not complete yet. */
+};
+
+struct ike_client *
+ike_client_create(const char *vici_socket, ike_client_event_cb *event_cb,
+                  void *aux)
+{
+    struct ike_client *client = xzalloc(sizeof *client);
+
+    client->vici_socket = xstrdup(vici_socket);
+    client->event_cb = event_cb;
+    client->aux = aux;
+    client->fd = -1;
+    ovs_list_init(&client->questions);
+    ds_init(&client->input);
+    return client;
+}
+
+static void
+question_free(struct question *q)
+{
+    ovs_list_remove(&q->list_node);
+    explicit_bzero(q->line, strlen(q->line));
+    free(q->line);
+    free(q);
+}
+
+static void
+stop_process(struct ike_client *client)
+{
+    if (client->pid) {
+        kill(client->pid, SIGKILL);
+        waitpid(client->pid, NULL, 0);
+        client->pid = 0;
+        close(client->fd);
+        client->fd = -1;
+    }
+    client->sent = false;
+    client->written = 0;
+    ds_clear(&client->input);
+}
+
+void
+ike_client_destroy(struct ike_client *client)
+{
+    if (client) {
+        struct question *q;
+
+        stop_process(client);
+        LIST_FOR_EACH_SAFE (q, list_node, &client->questions) {
+            question_free(q);
+        }
+        ds_destroy(&client->input);
+        free(client->vici_socket);
+        free(client);
+    }
+}
+
+/* Ends the process, and all questions with 'why'. */
+static void
+fail(struct ike_client *client, const char *why)
+{
+    struct ovs_list questions;
+    struct question *q;
+
+    stop_process(client);
+    /* The callbacks may ask new ones. */
+    ovs_list_move(&questions, &client->questions);
+    ovs_list_init(&client->questions);
+    LIST_FOR_EACH_SAFE (q, list_node, &questions) {
+        if (q->cb) {
+            q->cb(NULL, NULL, why, q->aux);
+        }
+        question_free(q);
+    }
+}
+
+static void
+ask(struct ike_client *client, struct json *object, ike_client_cb *cb,
+    void *aux)
+{
+    struct question *q = xmalloc(sizeof *q);
+    char *text;
+
+    q->id = ++client->next_id;
+    json_object_put(object, "id", json_integer_create(q->id));
+    text = json_to_string(object, 0);
+    q->line = xasprintf("%s\n", text);
+    q->cb = cb;
+    q->aux = aux;
+    explicit_bzero(text, strlen(text));
+    free(text);
+    json_destroy(object);
+    ovs_list_push_back(&client->questions, &q->list_node);
+    poll_immediate_wake();
+}
+
+void
+ike_client_ask(struct ike_client *client, const char *command,
+               struct json *message, const char *stream, ike_client_cb *cb,
+               void *aux)
+{
+    struct json *object = json_object_create();
+
+    json_object_put_string(object, "command", command);
+    if (message) {
+        json_object_put(object, "message", message);
+    }
+    if (stream) {
+        json_object_put_string(object, "stream", stream);
+    }
+    ask(client, object, cb, aux);
+}
+
+void
+ike_client_register(struct ike_client *client, struct json *names,
+                    ike_client_cb *cb, void *aux)
+{
+    struct json *object = json_object_create();
+
+    json_object_put(object, "register", names);
+    ask(client, object, cb, aux);
+}
+
+bool
+ike_client_is_busy(const struct ike_client *client)
+{
+    return !ovs_list_is_empty(&client->questions);
+}
+
+static char *
+start_process(struct ike_client *client)
+{
+    const char *program = getenv("LATEEN_IKE");
+    char *argv[] = { NULL, client->vici_socket, NULL };
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attr;
+    sigset_t defaults;
+    int fds[2], error;
+
+    program = program && *program ? program : LATEEN_LIBEXECDIR "/lateen-ike";
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds)) {
+        return xasprintf("socketpair: %s", ovs_strerror(errno));
+    }
+    argv[0] = CONST_CAST(char *, program);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, fds[1], STDIN_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, fds[1], STDOUT_FILENO);
+    posix_spawnattr_init(&attr);
+    sigfillset(&defaults);
+    posix_spawnattr_setsigdefault(&attr, &defaults);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF);
+    error = posix_spawn(&client->pid, program, &actions, &attr, argv,
+                        environ);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attr);
+    close(fds[1]);
+    if (error) {
+        client->pid = 0;
+        close(fds[0]);
+        return xasprintf("cannot run %s: %s", program, ovs_strerror(error));
+    }
+    client->fd = fds[0];
+    fcntl(client->fd, F_SETFL, fcntl(client->fd, F_GETFL) | O_NONBLOCK);
+    return NULL;
+}
+
+/* Deals with a line of lateen-ike's. */
+static void
+take_line(struct ike_client *client, const char *line)
+{
+    struct json *object = json_from_string(line);
+    const struct shash *members;
+    const struct json *value;
+    struct question *q;
+
+    if (object->type != JSON_OBJECT) {
+        VLOG_WARN("lateen-ike's answer is no JSON object");
+        json_destroy(object);
+        return;
+    }
+    members = json_object(object);
+    value = shash_find_data(members, "event");
+    if (value && value->type == JSON_STRING) {
+        const struct json *message = shash_find_data(members, "message");
+
+        if (message && message->type == JSON_OBJECT && client->event_cb) {
+            client->event_cb(json_string(value), message, client->aux);
+        }
+        json_destroy(object);
+        return;
+    }
+    if (!client->sent) {
+        json_destroy(object);
+        return;
+    }
+
+    q = CONTAINER_OF(ovs_list_pop_front(&client->questions), struct question,
+                     list_node);
+    ovs_list_init(&q->list_node);
+    client->sent = false;
+    client->written = 0;
+    if (q->cb) {
+        const struct json *ok = shash_find_data(members, "ok");
+        const struct json *reply = shash_find_data(members, "reply");
+        const struct json *events = shash_find_data(members, "events");
+        const struct json *error = shash_find_data(members, "error");
+
+        if (ok && ok->type == JSON_TRUE) {
+            q->cb(reply, events, NULL, q->aux);
+        } else {
+            q->cb(NULL, NULL, (error && error->type == JSON_STRING
+                               ? json_string(error) : "no answer"), q->aux);
+        }
+    }
+    question_free(q);
+    json_destroy(object);
+}
+
+static void
+receive(struct ike_client *client)
+{
+    char buf[16384];
+    ssize_t n;
+
+    while (client->pid) {
+        n = read(client->fd, buf, sizeof buf);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+            return;
+        } else if (n <= 0) {
+            fail(client, "lateen-ike has ended");
+            return;
+        }
+        for (ssize_t i = 0; i < n && client->pid; i++) {
+            if (buf[i] != '\n') {
+                ds_put_char(&client->input, buf[i]);
+                continue;
+            }
+            char *line = ds_steal_cstr(&client->input);
+            take_line(client, line);
+            free(line);
+        }
+        if (client->input.length > MAX_LINE) {
+            fail(client, "lateen-ike's answer is too long");
+        }
+    }
+}
+
+static void
+transmit(struct ike_client *client)
+{
+    struct question *q = CONTAINER_OF(ovs_list_front(&client->questions),
+                                      struct question, list_node);
+    size_t size = strlen(q->line);
+
+    while (client->written < size) {
+        ssize_t n = send(client->fd, q->line + client->written,
+                         size - client->written, MSG_NOSIGNAL);
+
+        if (n < 0) {
+            if (errno != EAGAIN && errno != EINTR) {
+                fail(client, "lateen-ike has ended");
+            }
+            return;
+        }
+        client->written += n;
+    }
+}
+
+void
+ike_client_run(struct ike_client *client)
+{
+    receive(client);
+    if (ovs_list_is_empty(&client->questions)) {
+        return;
+    }
+    if (!client->pid) {
+        char *error = start_process(client);
+
+        if (error) {
+            fail(client, error);
+            free(error);
+            return;
+        }
+    }
+    if (!client->sent) {
+        client->sent = true;
+        client->written = 0;
+        client->deadline = time_msec() + ANSWER_TIMEOUT;
+    }
+    transmit(client);
+    if (client->pid && client->sent && time_msec() >= client->deadline) {
+        fail(client, "charon did not answer in time");
+    }
+}
+
+void
+ike_client_wait(struct ike_client *client)
+{
+    if (client->pid) {
+        poll_fd_wait(client->fd, POLLIN);
+    }
+    if (!ovs_list_is_empty(&client->questions)) {
+        const struct question *q
+            = CONTAINER_OF(ovs_list_front(&client->questions),
+                           struct question, list_node);
+
+        if (!client->sent) {
+            poll_immediate_wake();
+        } else {
+            if (client->written < strlen(q->line)) {
+                poll_fd_wait(client->fd, POLLOUT);
+            }
+            poll_timer_wait_until(client->deadline);
+        }
+    }
+}

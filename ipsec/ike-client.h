@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Keeps a lateen-ike process and asks it things.
+ *
+ * One question is under way at a time, the others wait in line.  A question
+ * that is not answered in time costs the process its life, and all questions
+ * fail; the next one starts another.  charon itself is never touched. */
+
+#ifndef LATEEN_IKE_CLIENT_H
+#define LATEEN_IKE_CLIENT_H 1
+
+#include <stdbool.h>
+
+struct ike_client;
+struct json;
+
+/* Called with the answer: 'reply' and 'events' (or NULL) on success, 'error'
+ * otherwise.  What they point to lasts as long as the call. */
+typedef void ike_client_cb(const struct json *reply,
+                           const struct json *events, const char *error,
+                           void *aux);
+
+/* Called with each event that was asked for. */
+typedef void ike_client_event_cb(const char *name, const struct json *message,
+                                 void *aux);
+
+/* 'vici_socket' is the path of charon's socket.  Starts nothing yet. */
+struct ike_client *ike_client_create(const char *vici_socket,
+                                     ike_client_event_cb *, void *aux);
+
+/* Ends the process; questions under way are dropped without a call. */
+void ike_client_destroy(struct ike_client *);
+
+/* Asks charon for 'command' with 'message', which it takes and which may be
+ * NULL.  'stream' collects events of that name, if nonnull.  'cb' may be
+ * NULL; it is never called before ike_client_run(). */
+void ike_client_ask(struct ike_client *, const char *command,
+                    struct json *message, const char *stream,
+                    ike_client_cb *cb, void *aux);
+
+/* Asks for the events in 'names', an array of strings, which it takes. */
+void ike_client_register(struct ike_client *, struct json *names,
+                         ike_client_cb *cb, void *aux);
+
+/* Whether questions wait for their answers. */
+bool ike_client_is_busy(const struct ike_client *);
+
+void ike_client_run(struct ike_client *);
+void ike_client_wait(struct ike_client *);
+
+#endif /* ipsec/ike-client.h */

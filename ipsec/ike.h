@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The IKE edge
+ * ============
+ *
+ * Has strongSwan's charon hold what conns_derive() wants: the connections
+ * whose name begins with CONNS_PREFIX and the secret CONNS_SECRET, and touches
+ * nothing else.  What charon says that it holds is compared with that every
+ * few seconds; when it has been restarted, everything is loaded again.
+ *
+ * Whether packets can leave in clear is not decided here: the guard stops
+ * them.  Only where charon cannot protect anything, because its plugin
+ * kernel-libipsec keeps SAs out of the kernel, ike_permits_tunnel() says so.
+ *
+ * Everything here belongs to the main thread and never blocks, except for
+ * ike_cleanup(). */
+
+#ifndef LATEEN_IKE_H
+#define LATEEN_IKE_H 1
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct config;
+struct ike;
+struct json;
+struct model;
+
+enum ike_state {
+    IKE_DOWN,                   /* No SA. */
+    IKE_CONNECTING,             /* On the way. */
+    IKE_UP,                     /* All SAs are there. */
+};
+
+/* "down", "connecting" or "up". */
+const char *ike_state_name(enum ike_state);
+
+struct ike *ike_create(void);
+
+/* Ends the connection to charon, which keeps what it holds. */
+void ike_destroy(struct ike *);
+
+/* Brings charon closer to what 'model' and 'config' want for the node
+ * 'self'. */
+void ike_run(struct ike *, const struct model *, const struct config *,
+             const char *self);
+void ike_wait(struct ike *);
+
+/* Whether there may be a tunnel port at all. */
+bool ike_permits_tunnel(const struct ike *);
+
+/* Whether charon holds everything that is wanted, and nothing else of ours. */
+bool ike_realized(const struct ike *);
+
+/* What is wrong, in words; NULL if nothing is. */
+const char *ike_last_error(const struct ike *);
+
+/* The state of the SAs with the node 'peer'. */
+enum ike_state ike_peer_state(const struct ike *, const char *peer);
+
+/* All peers' states with their SAs, as a JSON array that the caller frees. */
+struct json *ike_status_to_json(const struct ike *);
+
+/* Removes from charon what is ours, in at most 'timeout' ms.  Returns NULL,
+ * also where charon does not run, or a message that the caller frees. */
+char *ike_cleanup(const struct config *, int timeout);
+
+#endif /* ipsec/ike.h */

@@ -1,0 +1,564 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# nodes.sh: the nodes of a lab, on this kernel.  See "lab help"; needs root.
+#
+# Everything is in $LATEEN_LAB_RUN (default /run/lateen-lab): a folder for each
+# node with the run directories of its daemons, the cluster's manifests in
+# cluster/, a file for each pod in pods/, and logs in log/.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../.." && pwd)
+run=${LATEEN_LAB_RUN:-/run/lateen-lab}
+builddir=${LATEEN_LAB_BUILD:-$top}
+export PATH=$builddir:$PATH:/usr/sbin:/sbin
+t0=$(date +%s%N)
+
+die() {
+    echo "lab: $*" >&2
+    exit 1
+}
+
+say() {
+    printf '[%5.1f s] %s\n' \
+        "$(awk -v t=$(($(date +%s%N) - t0)) 'BEGIN { print t / 1e9 }')" "$*"
+}
+
+# wait_until SECONDS WHAT COMMAND...
+wait_until() {
+    local end=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || die "waited in vain for $what"
+        sleep 0.1
+    done
+}
+
+# Names
+# -----
+
+node_number() { echo "${1#n}"; }
+is_node() { [[ $1 =~ ^n[0-9]+$ ]] && [ -d "$run/$1" ]; }
+nodes() {
+    local i
+    for ((i = 1; i <= $(cat "$run/nodes"); i++)); do
+        echo "n$i"
+    done
+}
+
+# in_node NODE COMMAND...: in the node's network, with its daemons' sockets.
+in_node() {
+    local node=$1
+    shift
+    OVS_RUNDIR=$run/$node/ovs OVS_LOGDIR=$run/log OVS_DBDIR=$run/$node/ovs \
+        LATEEN_RUNDIR=$run/$node/lateen LATEEN_IKE=$builddir/lateen-ike \
+        STRONGSWAN_CONF=$run/$node/strongswan.conf \
+        PATH=$run/$node/bin:$PATH ip netns exec "$node" "$@"
+}
+
+# Network
+# -------
+
+# host NETNS NUMBER: a host on the underlay.
+host() {
+    ip netns add "$1"
+    ip -n "$1" link set lo up
+    # Nobody waits for duplicate address detection in a lab.
+    ip netns exec "$1" sysctl -qw net.ipv6.conf.all.accept_dad=0 \
+        net.ipv6.conf.default.accept_dad=0
+    ip link add eth0 netns "$1" type veth peer name "s-$1" netns lab-switch
+    ip -n lab-switch link set "s-$1" master br0
+    ip -n lab-switch link set "s-$1" up
+    ip -n "$1" link set eth0 up
+    ip -n "$1" address add "192.0.2.$2/24" dev eth0
+    ip -n "$1" address add "2001:db8::$(printf %x "$2")/64" dev eth0 nodad
+}
+
+up_network() {
+    local i
+    ip netns add lab-switch
+    ip -n lab-switch link add br0 type bridge mcast_snooping 0
+    ip -n lab-switch link set br0 up
+    # The world outside: a router with an address that nobody masquerades for.
+    host outside 254
+    ip -n outside address add 198.51.100.1/32 dev lo
+    ip -n outside address add 2001:db8:f::1/128 dev lo
+    host stranger 200
+    for ((i = 1; i <= nodes; i++)); do
+        host "n$i" "$i"
+        ip -n "n$i" route add default via 192.0.2.254
+        ip -n "n$i" route add default via 2001:db8::fe
+    done
+}
+
+# Daemons
+# -------
+
+up_ovs() {
+    local node=$1 dir=$run/$1/ovs
+    mkdir -p "$dir"
+    [ -e "$dir/conf.db" ] ||
+        ovsdb-tool create "$dir/conf.db" \
+            /usr/share/openvswitch/vswitch.ovsschema
+    in_node "$node" ovsdb-server "$dir/conf.db" \
+        --remote="punix:$dir/db.sock" --pidfile="$dir/ovsdb-server.pid" \
+        --unixctl="$dir/ovsdb-server.ctl" --detach --no-chdir \
+        --log-file="$run/log/$node-ovsdb-server.log" -vconsole:off 2>/dev/null
+    in_node "$node" ovs-vsctl --no-wait init
+    # In the first ten seconds after boot, ovs-vswitchd would start no threads
+    # that handle upcalls.
+    wait_until 20 "ten seconds of uptime" awk '{ exit $1 < 10.5 }' /proc/uptime
+    in_node "$node" ovs-vswitchd "unix:$dir/db.sock" \
+        --pidfile="$dir/ovs-vswitchd.pid" --detach --no-chdir \
+        --log-file="$run/log/$node-ovs-vswitchd.log" -vconsole:off 2>/dev/null
+}
+
+configure_charon() {
+    local node=$1 dir=$run/$1
+    mkdir -p "$dir/bin"
+    cat >"$dir/strongswan.conf" <<EOF
+charon-systemd {
+  load_modular = yes
+  plugins {
+    include /etc/strongswan.d/charon/*.conf
+    kernel-libipsec {
+      load = $kernel_libipsec
+    }
+    bypass-lan {
+      load = $bypass_lan
+    }
+    vici {
+      socket = unix://$dir/charon.vici
+    }
+  }
+  filelog {
+    lab {
+      path = $run/log/$node-charon.txt
+      time_format = %H:%M:%S
+      time_add_ms = yes
+      default = 1
+      append = yes
+      flush_line = yes
+    }
+  }
+}
+EOF
+    cat >"$dir/bin/swanctl" <<EOF
+#!/bin/sh
+exec /usr/sbin/swanctl "\$@" --uri unix://$dir/charon.vici
+EOF
+    chmod +x "$dir/bin/swanctl"
+}
+
+start_charon() {
+    local dir=$run/$1
+    rm -f "$dir/charon.vici"
+    in_node "$1" setsid /usr/sbin/charon-systemd </dev/null \
+        >"$run/log/$1-charon.out" 2>&1 &
+    echo $! >"$dir/charon.pid"
+    wait_until 20 "charon of $1" in_node "$1" "$dir/bin/swanctl" --stats
+}
+
+start_lateend() {
+    local dir=$run/$1/lateen
+    mkdir -p "$dir"
+    in_node "$1" setsid lateend --config="$run/$1/lateend.yaml" --node="$1" \
+        --log-file="$run/log/$1-lateend.log" -vconsole:off </dev/null \
+        >"$run/log/$1-lateend.out" 2>&1 &
+    echo $! >"$dir/lateend.pid"
+    wait_until 30 "lateend of $1 (see $run/log/$1-lateend.log)" \
+        in_node "$1" lateenctl status
+}
+
+# stop_daemon PIDFILE [SIGNAL]: ends it and waits until it has gone.
+stop_daemon() {
+    local pid
+    [ -s "$1" ] || return 0
+    pid=$(cat "$1")
+    kill "-${2:-TERM}" "$pid" 2>/dev/null || return 0
+    wait_until 20 "the end of process $pid ($1)" eval "! kill -0 $pid"
+}
+
+configure_node() {
+    local node=$1 dir=$run/$1
+    mkdir -p "$dir/lateen"
+    # The lab's own key; every lab has a new one.
+    install -m 600 "$run/psk" "$dir/psk"
+    cat >"$dir/lateend.yaml" <<EOF
+# See lateend.yaml(5).
+source: dir:$run/cluster
+cluster-cidrs: [10.244.0.0/16, "fd00:10:244::/48"]
+datapath-type: $datapath
+tunnel:
+  type: $tunnel
+  family: ipv$family
+ipsec:
+  mode: $ipsec
+  psk-file: $dir/psk
+  vici-socket: $dir/charon.vici
+uplink: eth0
+EOF
+    cat >"$dir/cni.conf" <<EOF
+{"cniVersion": "1.0.0", "name": "lateen", "type": "lateen-cni",
+ "socket": "$dir/lateen/lateend.ctl", "capabilities": {"ips": true},
+ "ipam": {"type": "host-local", "dataDir": "$dir/ipam"}}
+EOF
+}
+
+write_cluster() {
+    local i
+    mkdir -p "$run/cluster"
+    for ((i = 1; i <= nodes; i++)); do
+        cat <<EOF
+---
+apiVersion: v1
+kind: Node
+metadata:
+  name: n$i
+spec:
+  podCIDRs: [10.244.$i.0/24, "fd00:10:244:$(printf %x $i)::/64"]
+status:
+  addresses:
+  - {type: InternalIP, address: 192.0.2.$i}
+  - {type: InternalIP, address: "2001:db8::$(printf %x $i)"}
+EOF
+    done >"$run/cluster/nodes.yaml"
+    add_namespace default
+}
+
+add_namespace() {
+    [ -e "$run/cluster/namespace-$1.yaml" ] ||
+        printf 'apiVersion: v1\nkind: Namespace\nmetadata:\n  name: %s\n' \
+            "$1" >"$run/cluster/namespace-$1.yaml"
+}
+
+cmd_up() {
+    local node capture=''
+    nodes=2 tunnel=geneve ipsec=required family=4 datapath=system
+    bypass_lan=yes kernel_libipsec=no unprotected=
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ; continue ;;
+        --nodes) nodes=$2; shift ;;
+        --tunnel) tunnel=$2; shift ;;
+        --ipsec) ipsec=$2; shift ;;
+        --family) family=$2; shift ;;
+        --capture) capture=$2; shift ;;
+        --kernel-libipsec) kernel_libipsec=yes ;;
+        --no-bypass-lan) bypass_lan=no ;;
+        --unprotected) unprotected=yes ;;
+        *) die "up: unknown option \"$1\" (see lab help)" ;;
+        esac
+        shift
+    done
+    [[ $nodes =~ ^[1-9][0-9]?$ ]] || die "--nodes takes a number, 1 to 99"
+    [[ $tunnel =~ ^(geneve|gre|vxlan)$ ]] ||
+        die "--tunnel is geneve, gre or vxlan"
+    [[ $ipsec =~ ^(required|off)$ ]] || die "--ipsec is required or off"
+    [[ $family =~ ^[46]$ ]] || die "--family is 4 or 6"
+    [ ! -e "$run" ] || die "$run exists: a lab is up, or was not ended"
+    [ -x "$builddir/lateend" ] || die "Lateen is not built in $builddir"
+    if ! modprobe openvswitch 2>/dev/null &&
+        [ ! -d /sys/module/openvswitch ]; then
+        datapath=netdev
+        [ "$ipsec" = off ] || die "this kernel has no openvswitch module, so" \
+            "the userspace datapath is all there is, and its tunnels never" \
+            "meet the kernel's IPsec: use --ipsec off, or --backend vm"
+        say "no openvswitch module: userspace datapath, without IPsec;" \
+            "it shows forwarding and policy, not encryption"
+    fi
+
+    mkdir -p "$run"/{log,pods}
+    echo "$nodes" >"$run/nodes"
+    (umask 077; head -c 32 /dev/urandom | base64 >"$run/psk")
+    say "network: $nodes nodes, tunnel $tunnel, IPsec $ipsec," \
+        "underlay IPv$family"
+    up_network
+    if [ -n "$capture" ]; then
+        cmd_capture start "$capture"
+    fi
+    write_cluster
+    for node in $(nodes); do
+        mkdir -p "$run/$node"
+        configure_charon "$node"
+        configure_node "$node"
+        # As lateen-guard.service does at boot, before Open vSwitch.
+        in_node "$node" lateend --guard --config="$run/$node/lateend.yaml" \
+            --node="$node"
+    done
+    for node in $(nodes); do
+        say "$node: Open vSwitch"
+        up_ovs "$node"
+        if [ $datapath = netdev ]; then
+            up_userspace_underlay "$node"
+        fi
+        if [ "$ipsec" = required ]; then
+            say "$node: charon"
+            start_charon "$node"
+        fi
+        say "$node: lateend"
+        start_lateend "$node"
+    done
+    for node in $(nodes); do
+        if [ "$kernel_libipsec" = no ]; then
+            in_node "$node" lateenctl --timeout=60 wait --for=synced >/dev/null
+        fi
+    done
+    say "up: $(nodes | tr '\n' ' ')"
+}
+
+# Userspace tunnels need the underlay's address on a bridge of their own.
+up_userspace_underlay() {
+    local node=$1 i
+    i=$(node_number "$node")
+    ethtool_off "$node" eth0
+    in_node "$node" ovs-vsctl add-br br-phy -- set bridge br-phy \
+        datapath_type=netdev fail_mode=standalone -- add-port br-phy eth0
+    ip -n "$node" address flush dev eth0
+    ip -n "$node" link set br-phy up
+    ip -n "$node" address add "192.0.2.$i/24" dev br-phy
+    ip -n "$node" address add "2001:db8::$(printf %x "$i")/64" dev br-phy nodad
+    ip -n "$node" route replace default via 192.0.2.254
+    ip -n "$node" route replace default via 2001:db8::fe
+    sed -i 's/^uplink: .*/uplink: br-phy/' "$run/$node/lateend.yaml"
+}
+
+ethtool_off() {
+    ip netns exec "$1" ethtool -K "$2" tx off >/dev/null 2>&1 || :
+}
+
+cmd_down() {
+    local node ns pid
+    [ -e "$run" ] || return 0
+    cmd_capture stop
+    for node in $(nodes); do
+        stop_daemon "$run/$node/lateen/lateend.pid"
+        stop_daemon "$run/$node/ovs/ovs-vswitchd.pid"
+        stop_daemon "$run/$node/ovs/ovsdb-server.pid"
+        stop_daemon "$run/$node/charon.pid"
+    done
+    for ns in $(pod_namespaces) $(nodes) stranger outside lab-switch; do
+        for pid in $(ip netns pids "$ns" 2>/dev/null); do
+            kill -9 "$pid" 2>/dev/null || :
+        done
+        ip netns del "$ns" 2>/dev/null || :
+    done
+    rm -rf "$run"
+}
+
+# Pods
+# ----
+
+pod_file() { echo "$run/pods/${1/\//.}"; }
+pod_namespaces() {
+    local file
+    for file in "$run"/pods/*; do
+        [ ! -e "$file" ] || (. "$file" && echo "$netns")
+    done
+}
+
+# cni COMMAND POD-FILE: calls the plugin as a container runtime does.
+cni() {
+    local command=$1
+    (
+        . "$2"
+        in_node "$node" env CNI_COMMAND="$command" CNI_CONTAINERID="$id" \
+            CNI_NETNS="/run/netns/$netns" CNI_IFNAME=eth0 \
+            CNI_ARGS="IgnoreUnknown=1;K8S_POD_NAMESPACE=$namespace;K8S_POD_NAME=$name" \
+            CNI_PATH="$builddir:/usr/lib/cni" "$builddir/lateen-cni" \
+            < <(python3 - "$run/$node/cni.conf" "$ips" <<'EOF'
+import json
+import sys
+conf = json.load(open(sys.argv[1]))
+if sys.argv[2]:
+    conf["runtimeConfig"] = {"ips": sys.argv[2].split()}
+print(json.dumps(conf))
+EOF
+            )
+    )
+}
+
+cmd_pod_add() {
+    local node=$1 pod=$2 ips='' labels='' namespace name file id netns result
+    shift 2
+    is_node "$node" || die "there is no node \"$node\""
+    [[ $pod =~ ^[a-z0-9-]+/[a-z0-9.-]+$ ]] ||
+        die "a pod is NAMESPACE/NAME, not \"$pod\""
+    namespace=${pod%/*} name=${pod#*/}
+    file=$(pod_file "$pod")
+    [ ! -e "$file" ] || die "there is a pod $pod already"
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --ip) ips="$ips $2"; shift ;;
+        --ip=*) ips="$ips ${1#*=}" ;;
+        *=*) labels="$labels, ${1%%=*}: \"${1#*=}\"" ;;
+        *) die "pod add: \"$1\" is no LABEL=VALUE" ;;
+        esac
+        shift
+    done
+    add_namespace "$namespace"
+    cat >"$run/cluster/pod-$namespace-$name.yaml.tmp" <<EOF
+apiVersion: v1
+kind: Pod
+metadata: {name: $name, namespace: $namespace, labels: {${labels#, }}}
+spec: {nodeName: $node, containers: []}
+EOF
+    mv "$run/cluster/pod-$namespace-$name.yaml"{.tmp,}
+    id=$(echo "$pod $(date +%s%N)" | sha256sum | cut -c1-64)
+    netns=pod-${id:0:8}
+    ip netns add "$netns"
+    ip netns exec "$netns" sysctl -qw net.ipv6.conf.default.accept_dad=0
+    printf 'node=%q namespace=%q name=%q id=%q netns=%q ips=%q\n' \
+        "$node" "$namespace" "$name" "$id" "$netns" "${ips# }" >"$file"
+    if ! result=$(cni ADD "$file"); then
+        ip netns del "$netns"
+        rm -f "$file" "$run/cluster/pod-$namespace-$name.yaml"
+        die "pod $pod: $result"
+    fi
+    printf '%s on %s: %s\n' "$pod" "$node" "$(python3 -c '
+import json, sys
+print(" ".join(ip["address"] for ip in json.load(sys.stdin)["ips"]))
+' <<<"$result")"
+}
+
+cmd_pod_del() {
+    local file pid
+    file=$(pod_file "$1")
+    [ -e "$file" ] || die "there is no pod \"$1\""
+    cni DEL "$file"
+    (
+        . "$file"
+        rm -f "$run/cluster/pod-$namespace-$name.yaml"
+        for pid in $(ip netns pids "$netns"); do
+            kill -9 "$pid" 2>/dev/null || :
+        done
+        ip netns del "$netns"
+    )
+    rm "$file"
+}
+
+cmd_pod() {
+    case ${1:-} in
+    add)
+        [ $# -ge 3 ] || die "pod add NODE NAMESPACE/NAME [LABEL=VALUE]..."
+        cmd_pod_add "${@:2}"
+        ;;
+    del)
+        [ $# -eq 2 ] || die "pod del NAMESPACE/NAME"
+        cmd_pod_del "$2"
+        ;;
+    list)
+        local file
+        for file in "$run"/pods/*; do
+            [ ! -e "$file" ] || (
+                . "$file"
+                printf '%-30s %-4s %s\n' "$namespace/$name" "$node" \
+                    "$(ip -n "$netns" -br address show dev eth0 |
+                        awk '{ $1 = $2 = ""; print }')"
+            )
+        done
+        ;;
+    *)
+        die "pod add, pod del or pod list (see lab help)"
+        ;;
+    esac
+}
+
+# The rest
+# --------
+
+cmd_exec() {
+    local where=${1:-} file
+    [ $# -ge 2 ] || die "exec NODE|NAMESPACE/POD -- COMMAND"
+    shift
+    [ "$1" != -- ] || shift
+    if is_node "$where"; then
+        in_node "$where" "$@"
+    elif [ "$where" = stranger ] || [ "$where" = outside ]; then
+        ip netns exec "$where" "$@"
+    else
+        file=$(pod_file "$where")
+        [ -e "$file" ] || die "there is no node or pod \"$where\""
+        . "$file"
+        ip netns exec "$netns" "$@"
+    fi
+}
+
+cmd_capture() {
+    case ${1:-} in
+    start)
+        [ $# -eq 2 ] || die "capture start FILE"
+        [ ! -e "$run/capture.pid" ] || die "a capture runs already"
+        # Every packet once: where it enters the switch.
+        ip netns exec lab-switch setsid tcpdump -i any -Q in -U -Z root \
+            -B 16384 -w "$2" </dev/null >"$run/log/tcpdump.out" 2>&1 &
+        echo $! >"$run/capture.pid"
+        echo "$2" >"$run/capture.file"
+        wait_until 10 tcpdump grep -q listening "$run/log/tcpdump.out"
+        ;;
+    stop)
+        [ -e "$run/capture.pid" ] || return 0
+        # What is on its way to tcpdump still belongs to the capture.
+        sleep 0.3
+        stop_daemon "$run/capture.pid" INT
+        rm "$run/capture.pid"
+        ;;
+    summary)
+        python3 "$here/capture.py" "${2:-$(cat "$run/capture.file")}"
+        ;;
+    *)
+        die "capture start FILE, capture stop or capture summary [FILE]"
+        ;;
+    esac
+}
+
+cmd_daemon() {
+    local daemon=$1 node=${2:-} pidfile
+    is_node "$node" || die "$daemon: there is no node \"$node\""
+    case $daemon in
+    charon) pidfile=$run/$node/charon.pid ;;
+    lateend) pidfile=$run/$node/lateen/lateend.pid ;;
+    esac
+    case ${3:-} in
+    stop) stop_daemon "$pidfile" ;;
+    kill) stop_daemon "$pidfile" KILL ;;
+    start) "start_$daemon" "$node" ;;
+    *) die "$daemon NODE stop|kill|start" ;;
+    esac
+}
+
+cmd_status() {
+    local node daemon pidfile
+    printf '%-6s %-14s %s\n' NODE DAEMON STATE
+    for node in $(nodes); do
+        for daemon in ovs/ovsdb-server ovs/ovs-vswitchd charon lateen/lateend
+        do
+            pidfile=$run/$node/$daemon.pid
+            [ -e "$pidfile" ] || continue
+            printf '%-6s %-14s %s\n' "$node" "${daemon#*/}" "$(
+                kill -0 "$(cat "$pidfile")" 2>/dev/null &&
+                    echo "runs, process $(cat "$pidfile")" ||
+                    echo "does not run")"
+        done
+    done
+    cmd_pod list
+}
+
+command=${1:-}
+[ $# -eq 0 ] || shift
+[ "$(id -u)" = 0 ] || die "this needs root"
+case $command in
+up | down) ;;
+*) [ -e "$run/nodes" ] || die "no lab is up" ;;
+esac
+case $command in
+up) cmd_up "$@" ;;
+down) cmd_down ;;
+pod) cmd_pod "$@" ;;
+exec) cmd_exec "$@" ;;
+capture) cmd_capture "$@" ;;
+charon | lateend) cmd_daemon "$command" "$@" ;;
+status) cmd_status ;;
+*) die "unknown command \"$command\" (see lab help)" ;;
+esac
