@@ -72,7 +72,7 @@ put_integer(struct json *object, const char *name, long long int value)
 static void
 reply(struct unixctl_conn *conn, struct json *json)
 {
-    char *s = json_to_string(json, 0);
+    char *s = json_to_string(json, JSSF_SORT);
 
     unixctl_command_reply(conn, s);
     free(s);

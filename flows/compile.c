@@ -418,6 +418,24 @@ add_solicitation(struct flow_batch *batch, const struct attachment *a,
     free(match);
 }
 
+/* Lets the container say that 'ip' is its own, with 'tll' in the message. */
+static void
+add_advertisement(struct flow_batch *batch, const struct attachment *a,
+                  const struct in6_addr *ip, struct eth_addr tll)
+{
+    char *match = match_addr("src", ip);
+    char *target = ip_to_string(ip);
+
+    flow_batch_add(batch, "table=spoof_guard,priority=120,in_port=%"PRIu32
+                   ",dl_src="ETH_ADDR_FMT",icmp6,icmp_type=136,%s,"
+                   "nd_target=%s,nd_tll="ETH_ADDR_FMT
+                   " actions=goto_table:neighbor",
+                   a->ofport, ETH_ADDR_ARGS(a->mac), match, target,
+                   ETH_ADDR_ARGS(tll));
+    free(match);
+    free(target);
+}
+
 void
 compile_attachment(const struct attachment *a, struct flow_batch *batch)
 {
@@ -448,12 +466,9 @@ compile_attachment(const struct attachment *a, struct flow_batch *batch)
                            ip_s);
         } else {
             add_solicitation(batch, a, ip);
-            flow_batch_add(batch, "table=spoof_guard,priority=120,in_port="
-                           "%"PRIu32",dl_src="ETH_ADDR_FMT",icmp6,"
-                           "icmp_type=136,%s,nd_target=%s,nd_tll="ETH_ADDR_FMT
-                           " actions=goto_table:neighbor",
-                           port, ETH_ADDR_ARGS(a->mac), src, ip_s,
-                           ETH_ADDR_ARGS(a->mac));
+            add_advertisement(batch, a, ip, a->mac);
+            /* An answer to a unicast question comes without the option. */
+            add_advertisement(batch, a, ip, eth_addr_zero);
             v6 = true;
         }
         flow_batch_add(batch, "table=spoof_guard,priority=100,in_port="

@@ -67,7 +67,7 @@ host() {
     # Nobody waits for duplicate address detection in a lab.
     ip netns exec "$1" sysctl -qw net.ipv6.conf.all.accept_dad=0 \
         net.ipv6.conf.default.accept_dad=0
-    ip link add eth0 netns "$1" type veth peer name "s-$1" netns lab-switch
+    ip -n "$1" link add eth0 type veth peer name "s-$1" netns lab-switch
     ip -n lab-switch link set "s-$1" master br0
     ip -n lab-switch link set "s-$1" up
     ip -n "$1" link set eth0 up
@@ -187,6 +187,7 @@ configure_node() {
     install -m 600 "$run/psk" "$dir/psk"
     cat >"$dir/lateend.yaml" <<EOF
 # See lateend.yaml(5).
+node: $node
 source: dir:$run/cluster
 cluster-cidrs: [10.244.0.0/16, "fd00:10:244::/48"]
 datapath-type: $datapath
@@ -363,20 +364,22 @@ cni() {
     local command=$1
     (
         . "$2"
-        in_node "$node" env CNI_COMMAND="$command" CNI_CONTAINERID="$id" \
-            CNI_NETNS="/run/netns/$netns" CNI_IFNAME=eth0 \
-            CNI_ARGS="IgnoreUnknown=1;K8S_POD_NAMESPACE=$namespace;K8S_POD_NAME=$name" \
-            CNI_PATH="$builddir:/usr/lib/cni" "$builddir/lateen-cni" \
-            < <(python3 - "$run/$node/cni.conf" "$ips" <<'EOF'
-import json
-import sys
-conf = json.load(open(sys.argv[1]))
-if sys.argv[2]:
-    conf["runtimeConfig"] = {"ips": sys.argv[2].split()}
-print(json.dumps(conf))
-EOF
-            )
+        cni_conf "$node" "$ips" |
+            in_node "$node" env CNI_COMMAND="$command" CNI_CONTAINERID="$id" \
+                CNI_NETNS="/run/netns/$netns" CNI_IFNAME=eth0 \
+                CNI_ARGS="IgnoreUnknown=1;K8S_POD_NAMESPACE=$namespace;K8S_POD_NAME=$name" \
+                CNI_PATH="$builddir:/usr/lib/cni" "$builddir/lateen-cni"
     )
+}
+
+# cni_conf NODE ADDRESSES: prints the plugin's standard input.
+cni_conf() {
+    local ip list=''
+    for ip in $2; do
+        list="$list, \"$ip\""
+    done
+    sed "s#^{#{\"runtimeConfig\": {\"ips\": [${list#, }]}, #" \
+        "$run/$1/cni.conf"
 }
 
 cmd_pod_add() {
