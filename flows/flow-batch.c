@@ -38,36 +38,26 @@ flow_batch_uninit(struct flow_batch *batch)
     free(batch->entries);
 }
 
-/* The actions take the way through an OpenFlow message, as those of the switch
- * do: some have several forms in memory and one there. */
 void
 flow_batch_add_match(struct flow_batch *batch, uint8_t table_id,
                      uint16_t priority, const struct match *match,
                      const struct ofpact *ofpacts, size_t ofpacts_len)
 {
-    uint64_t wire_stub[1024 / 8];
-    uint64_t ofpacts_stub[1024 / 8];
-    struct ofpbuf wire = OFPBUF_STUB_INITIALIZER(wire_stub);
-    struct ofpbuf out = OFPBUF_STUB_INITIALIZER(ofpacts_stub);
-    struct ofpbuf in;
+    struct flow_actions *actions;
+    uint64_t stub[1024 / 8];
+    struct ofpbuf decoded = OFPBUF_STUB_INITIALIZER(stub);
     struct flow_entry *e;
-    enum ofperr error;
 
-    ofpacts_put_openflow_instructions(ofpacts, ofpacts_len, &wire,
-                                      OFP15_VERSION);
-    ofpbuf_use_const(&in, wire.data, wire.size);
-    error = ofpacts_pull_openflow_instructions(&in, in.size, OFP15_VERSION,
-                                               NULL, NULL, &out);
-    if (error) {
-        VLOG_ERR("actions of a flow in table %"PRIu8" cannot be written: %s",
-                 table_id, ofperr_to_string(error));
-        ovs_assert(!error);
-    }
+    /* What the switch reports has gone through messages, where some actions
+     * that have several forms in memory have one. */
+    actions = flow_actions_intern(batch->ft, ofpacts, ofpacts_len);
+    flow_actions_decode(actions, &decoded);
+    flow_actions_unref(batch->ft, actions);
 
     e = flow_entry_create(batch->ft, table_id, priority, match);
-    e->claim.actions = flow_actions_intern(batch->ft, out.data, out.size);
-    ofpbuf_uninit(&out);
-    ofpbuf_uninit(&wire);
+    e->claim.actions = flow_actions_intern(batch->ft, decoded.data,
+                                           decoded.size);
+    ofpbuf_uninit(&decoded);
 
     if (batch->n >= batch->allocated) {
         batch->entries = x2nrealloc(batch->entries, &batch->allocated,
@@ -116,22 +106,51 @@ struct flow_actions *
 flow_actions_intern(struct flow_table *ft, const struct ofpact *ofpacts,
                     size_t len)
 {
-    uint32_t hash = hash_bytes(ofpacts, len, 0);
+    uint64_t stub[1024 / 8];
+    struct ofpbuf wire = OFPBUF_STUB_INITIALIZER(stub);
     struct flow_actions *a;
+    uint32_t hash;
 
+    ofpacts_put_openflow_instructions(ofpacts, len, &wire, OFP15_VERSION);
+    hash = hash_bytes(wire.data, wire.size, 0);
     HMAP_FOR_EACH_WITH_HASH (a, node, hash, &ft->actions) {
-        if (ofpacts_equal(flow_actions_get(a), a->len, ofpacts, len)) {
+        if (a->len == wire.size
+            && !memcmp(a->instructions, wire.data, wire.size)) {
             a->n_refs++;
-            return a;
+            goto out;
         }
     }
 
-    a = xmalloc(sizeof *a + len);
+    a = xmalloc(sizeof *a + wire.size);
     a->n_refs = 1;
-    a->len = len;
-    memcpy(a->ofpacts, ofpacts, len);
+    a->len = wire.size;
+    memcpy(a->instructions, wire.data, wire.size);
     hmap_insert(&ft->actions, &a->node, hash);
+out:
+    ofpbuf_uninit(&wire);
     return a;
+}
+
+void
+flow_actions_decode(const struct flow_actions *a, struct ofpbuf *ofpacts)
+{
+    struct ofpbuf wire = ofpbuf_const_initializer(a->instructions, a->len);
+    enum ofperr error;
+
+    if (a->len <= UINT16_MAX) {
+        error = ofpacts_pull_openflow_instructions(
+            &wire, wire.size, OFP15_VERSION, NULL, NULL, ofpacts);
+    } else {
+        /* The length of the instruction that is too long, for which the switch
+         * will not get it, is wrong; the actions in it are right. */
+        ofpbuf_pull(&wire, sizeof(struct ofp11_instruction_actions));
+        error = ofpacts_pull_openflow_actions(
+            &wire, wire.size, OFP15_VERSION, NULL, NULL, ofpacts);
+    }
+    if (error) {
+        VLOG_ERR("actions cannot be read back: %s", ofperr_to_string(error));
+        ovs_assert(!error);
+    }
 }
 
 struct flow_actions *

@@ -12,20 +12,17 @@
 #include "openvswitch/ofp-actions.h"
 #include "openvswitch/ofp-table.h"
 
-/* Actions, stored once for all flows that have them.  As they come from the
- * switch, so that equal ones are equal byte by byte. */
+struct ofpbuf;
+
+/* Actions, stored once for all flows that have them, as the instructions of an
+ * OpenFlow 1.5 message: what is equal there is equal byte by byte, unlike
+ * "struct ofpact"s. */
 struct flow_actions {
     struct hmap_node node;      /* In flow_table's 'actions'. */
     unsigned int n_refs;
-    unsigned int len;           /* Bytes of 'ofpacts'. */
-    uint64_t ofpacts[];
+    unsigned int len;           /* Bytes of 'instructions'. */
+    uint64_t instructions[];
 };
-
-static inline const struct ofpact *
-flow_actions_get(const struct flow_actions *a)
-{
-    return ALIGNED_CAST(const struct ofpact *, a->ofpacts);
-}
 
 /* The mask of a match, stored once for all flows that have it. */
 struct flow_mask {
@@ -89,6 +86,10 @@ struct flow_table {
 struct flow_actions *flow_actions_intern(struct flow_table *,
                                          const struct ofpact *ofpacts,
                                          size_t len);
+
+/* Puts the actions into 'ofpacts', in place of what it contains. */
+void flow_actions_decode(const struct flow_actions *, struct ofpbuf *ofpacts);
+
 struct flow_actions *flow_actions_ref(struct flow_actions *);
 void flow_actions_unref(struct flow_table *, struct flow_actions *);
 

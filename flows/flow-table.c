@@ -321,19 +321,16 @@ entry_disclaim(struct flow_table *ft, struct flow_entry *e, ovs_be64 cookie)
 /* Conjunctions. */
 
 static bool
-actions_are_conjunctions(const struct flow_actions *actions)
+are_conjunctions(const struct ofpact *ofpacts, size_t len)
 {
     const struct ofpact *a;
 
-    if (!actions->len) {
-        return false;
-    }
-    OFPACT_FOR_EACH (a, flow_actions_get(actions), actions->len) {
+    OFPACT_FOR_EACH (a, ofpacts, len) {
         if (a->type != OFPACT_CONJUNCTION) {
             return false;
         }
     }
-    return true;
+    return len > 0;
 }
 
 static int
@@ -351,33 +348,25 @@ compare_conjunctions(const void *a_, const void *b_)
             : 0);
 }
 
-/* Returns the union, in order of their ids, of the 'n' lists of conjunction
- * actions in 'claims'. */
+/* Returns the union, in order of their ids, of the conjunction actions in
+ * 'ofpacts'. */
 static struct flow_actions *
-merge_conjunctions(struct flow_table *ft, const struct flow_claim *claims,
-                   size_t n)
+merge_conjunctions(struct flow_table *ft, const struct ofpbuf *ofpacts)
 {
     const struct ofpact_conjunction **conjs;
     struct flow_actions *merged;
     const struct ofpact *a;
-    size_t n_conjs = 0;
     struct ofpbuf out;
-    size_t total = 0;
+    size_t n = 0;
 
-    for (size_t i = 0; i < n; i++) {
-        total += claims[i].actions->len;
+    conjs = xmalloc(ofpacts->size / sizeof **conjs * sizeof *conjs);
+    OFPACT_FOR_EACH (a, ofpacts->data, ofpacts->size) {
+        conjs[n++] = ofpact_get_CONJUNCTION(a);
     }
-    conjs = xmalloc(total / sizeof **conjs * sizeof *conjs);
-    for (size_t i = 0; i < n; i++) {
-        OFPACT_FOR_EACH (a, flow_actions_get(claims[i].actions),
-                         claims[i].actions->len) {
-            conjs[n_conjs++] = ofpact_get_CONJUNCTION(a);
-        }
-    }
-    qsort(conjs, n_conjs, sizeof *conjs, compare_conjunctions);
+    qsort(conjs, n, sizeof *conjs, compare_conjunctions);
 
-    ofpbuf_init(&out, total);
-    for (size_t i = 0; i < n_conjs; i++) {
+    ofpbuf_init(&out, ofpacts->size);
+    for (size_t i = 0; i < n; i++) {
         if (!i || compare_conjunctions(&conjs[i - 1], &conjs[i])) {
             ofpbuf_put(&out, conjs[i], OFPACT_ALIGN(conjs[i]->ofpact.len));
         }
@@ -388,40 +377,59 @@ merge_conjunctions(struct flow_table *ft, const struct flow_claim *claims,
     return merged;
 }
 
+static void
+log_contradiction(const struct flow_table *ft, const struct flow_entry *e,
+                  const struct flow_claim *winner,
+                  const struct flow_claim *loser)
+{
+    static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 5);
+    struct flow_delta delta = {
+        .entry = CONST_CAST(struct flow_entry *, e),
+        .actions = loser->actions,
+        .cookie = loser->cookie,
+    };
+    char *s = flow_delta_to_string(ft, &delta);
+
+    COVERAGE_INC(flow_table_contradiction);
+    VLOG_ERR_RL(&rl, "owners 0x%"PRIx64" and 0x%"PRIx64" contradict one "
+                "another, and the former wins: %s",
+                ntohll(winner->cookie), ntohll(loser->cookie), s);
+    free(s);
+}
+
 /* Returns a reference to the actions of a flow that the 'n' owners of 'claims'
  * want, at least one.  'e' is the flow, for the log. */
 static struct flow_actions *
 merge_claims(struct flow_table *ft, const struct flow_entry *e,
              const struct flow_claim *claims, size_t n)
 {
-    bool conjunctions = actions_are_conjunctions(claims[0].actions);
-    bool differ = false;
+    struct flow_actions *merged;
+    struct ofpbuf all, ofpacts;
+    bool conjunctions = true;
+    size_t n_lists = 0;
 
-    for (size_t i = 1; i < n; i++) {
-        if (claims[i].actions == claims[0].actions) {
+    ofpbuf_init(&all, 0);
+    ofpbuf_init(&ofpacts, 0);
+    for (size_t i = 0; i < n; i++) {
+        if (i && claims[i].actions == claims[0].actions) {
             continue;
         }
-        differ = true;
-        if (!conjunctions || !actions_are_conjunctions(claims[i].actions)) {
-            static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 5);
-            struct flow_delta delta = {
-                .entry = CONST_CAST(struct flow_entry *, e),
-                .actions = claims[i].actions,
-                .cookie = claims[i].cookie,
-            };
-            char *s = flow_delta_to_string(ft, &delta);
-
-            COVERAGE_INC(flow_table_contradiction);
-            VLOG_ERR_RL(&rl, "owners 0x%"PRIx64" and 0x%"PRIx64" contradict "
-                        "one another, and the former wins: %s",
-                        ntohll(claims[0].cookie), ntohll(claims[i].cookie),
-                        s);
-            free(s);
-            return flow_actions_ref(claims[0].actions);
+        flow_actions_decode(claims[i].actions, &ofpacts);
+        ofpbuf_put(&all, ofpacts.data, ofpacts.size);
+        n_lists++;
+        conjunctions = (conjunctions
+                        && are_conjunctions(ofpacts.data, ofpacts.size));
+        if (n_lists > 1 && !conjunctions) {
+            log_contradiction(ft, e, &claims[0], &claims[i]);
+            break;
         }
     }
-    return (differ ? merge_conjunctions(ft, claims, n)
-            : flow_actions_ref(claims[0].actions));
+    merged = (n_lists > 1 && conjunctions
+              ? merge_conjunctions(ft, &all)
+              : flow_actions_ref(claims[0].actions));
+    ofpbuf_uninit(&ofpacts);
+    ofpbuf_uninit(&all);
+    return merged;
 }
 
 /* Owners. */
@@ -758,6 +766,8 @@ flow_delta_encode(const struct flow_table *ft OVS_UNUSED,
                   const struct flow_delta *d, ovs_be32 xid)
 {
     struct flow_match_buffer buffer;
+    uint64_t stub[1024 / 8];
+    struct ofpbuf ofpacts = OFPBUF_STUB_INITIALIZER(stub);
     struct ofputil_flow_mod fm = {
         .table_id = d->entry->table_id,
         .priority = d->entry->priority,
@@ -772,9 +782,9 @@ flow_delta_encode(const struct flow_table *ft OVS_UNUSED,
     if (d->actions) {
         fm.command = OFPFC_ADD;
         fm.new_cookie = d->cookie;
-        fm.ofpacts = CONST_CAST(struct ofpact *,
-                                flow_actions_get(d->actions));
-        fm.ofpacts_len = d->actions->len;
+        flow_actions_decode(d->actions, &ofpacts);
+        fm.ofpacts = ofpacts.data;
+        fm.ofpacts_len = ofpacts.size;
     } else {
         fm.command = OFPFC_DELETE_STRICT;
         fm.new_cookie = OVS_BE64_MAX;
@@ -782,6 +792,7 @@ flow_delta_encode(const struct flow_table *ft OVS_UNUSED,
         fm.cookie_mask = htonll(COOKIE_MARK_MASK);
     }
     msg = ofputil_encode_flow_mod(&fm, OFPUTIL_P_OF15_OXM);
+    ofpbuf_uninit(&ofpacts);
     oh = msg->data;
     oh->xid = xid;
     return msg;
@@ -801,9 +812,13 @@ flow_delta_to_string(const struct flow_table *ft, const struct flow_delta *d)
     minimatch_format(&match, NULL, NULL, &s, d->entry->priority);
     if (d->actions) {
         struct ofpact_format_params fp = { .table_map = &ft->names, .s = &s };
+        uint64_t stub[1024 / 8];
+        struct ofpbuf ofpacts = OFPBUF_STUB_INITIALIZER(stub);
 
         ds_put_cstr(&s, " actions=");
-        ofpacts_format(flow_actions_get(d->actions), d->actions->len, &fp);
+        flow_actions_decode(d->actions, &ofpacts);
+        ofpacts_format(ofpacts.data, ofpacts.size, &fp);
+        ofpbuf_uninit(&ofpacts);
     }
     return ds_steal_cstr(&s);
 }

@@ -73,6 +73,9 @@ COVERAGE_DEFINE(ofctrl_nudge);
 /* Bytes of a bundle's message around the one that is added to it. */
 #define BUNDLE_ADD_OVERHEAD 24
 
+/* Characters of a refused flow that are kept, plus an ellipsis. */
+#define MAX_REFUSAL 500
+
 /* Table of the nudge's flow, and its register 15. */
 #define NUDGE_TABLE 253
 #define NUDGE_REG15 0x6c617465
@@ -479,6 +482,9 @@ refuse(struct ofctrl *oc, const struct flow_delta *delta, const char *error)
     refusal = xmalloc(sizeof *refusal);
     refusal->cookie = delta->cookie;
     refusal->flow = flow_delta_to_string(oc->ft, delta);
+    if (strlen(refusal->flow) > MAX_REFUSAL + 3) {
+        strcpy(&refusal->flow[MAX_REFUSAL], "...");
+    }
     refusal->error = xstrdup(error);
     ovs_list_push_back(&oc->refusals, &refusal->list_node);
     VLOG_WARN_RL(&rl, "the switch refuses a flow (%s), and its owner is set "
