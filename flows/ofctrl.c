@@ -65,9 +65,9 @@ COVERAGE_DEFINE(ofctrl_nudge);
 /* Time between looks for a management socket that has come back, in ms. */
 #define SOCKET_INTERVAL 100
 
-/* The first of two waits mostly sees the end of the dump that the change itself
- * brought about.  Where that came before the wait, a nudge is due after this
- * time, in ms. */
+/* The first of two waits mostly sees the end of the dump that the change
+ * itself brought about.  Where that came before the wait, a nudge is due after
+ * this time, in ms. */
 #define FIRST_NUDGE_DELAY 2
 
 /* Bytes of a bundle's message around the one that is added to it. */

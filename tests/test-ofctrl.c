@@ -11,11 +11,11 @@
  *     refusals                     prints the owners that are set aside
  *     flows TABLE                  prints the switch's flows of a table
  *     time                         prints the time since the last "time"
- *     latency N                    changes a flow N times, and prints how long
- *                                  that took to be installed and realized
+ *     latency N                    changes a flow N times, and prints how
+ *                                  long that took to be installed and realized
  *     large ID N                   the owner ID wants a flow of N actions
- *     rss MB                       prints the memory in use and its peak, which
- *                                  may not be above MB
+ *     rss MB                       prints the memory in use and its peak,
+ *                                  which may not be above MB
  *     ! COMMAND                    runs a shell command
  */
 
