@@ -264,11 +264,11 @@ parse_node_name(struct yaml_report *report, const struct yaml_node *root,
     if (!config->node || !name_is_dns_subdomain(config->node)) {
         const struct yaml_node *node = yaml_get(root, "node");
 
-        yaml_error(report, node ? node : root, "%s \"%s\" cannot be a node's "
+        yaml_error(report, node ? node : root, "%s\"%s\" cannot be a node's "
                    "name: " NAME_DNS_SUBDOMAIN "%s",
-                   node ? "" : "the host's name",
+                   node ? "" : "the host's name, ",
                    config->node ? config->node : "",
-                   node ? "" : "; give one as node");
+                   node ? "" : "; give one by the key node");
     }
 }
 

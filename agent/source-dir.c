@@ -74,6 +74,8 @@ struct source_dir {
     struct watch dir;
     struct watch status;
     int inotify_fd;             /* -1 if there is none. */
+    uint32_t move_cookie;       /* Of the last file that was moved away. */
+    char *moved_name;           /* Its name, or NULL. */
 
     struct catalog catalog;
     struct shash files;         /* "struct dir_file"s, by 'name'. */
@@ -188,6 +190,7 @@ source_dir_close(struct source *source)
     free(s->dir.error);
     free(s->status.path);
     free(s->status.error);
+    free(s->moved_name);
     pod_status_destroy(&s->published);
     free(s);
 }
@@ -334,6 +337,21 @@ scan_soon(struct source_dir *s, int ms)
     s->next_scan = MIN(s->next_scan, time_msec() + ms);
 }
 
+/* Handles the arrival of a file by a move with 'cookie'.  If it was a file of
+ * the set before, under another name, then that one need not be waited
+ * for. */
+static void
+handle_rename(struct source_dir *s, uint32_t cookie)
+{
+    if (s->moved_name && cookie == s->move_cookie) {
+        struct dir_file *old = shash_find_data(&s->files, s->moved_name);
+
+        if (old && old->gone_at != LLONG_MAX) {
+            file_is_gone(s, old, time_msec());
+        }
+    }
+}
+
 static void
 handle_event(struct source_dir *s, const struct inotify_event *event)
 {
@@ -357,11 +375,17 @@ handle_event(struct source_dir *s, const struct inotify_event *event)
 
         if (event->mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) {
             file_needs_load(s, get_file(s, name));
+            if (event->mask & IN_MOVED_TO) {
+                handle_rename(s, event->cookie);
+            }
         } else if (file && event->mask & (IN_DELETE | IN_MOVED_FROM)) {
             bool at_once = (event->mask & IN_DELETE
                             && !file->catalog.n_lasting);
 
             file_is_gone(s, file, time_msec() + (at_once ? 0 : GONE_MS));
+            s->move_cookie = event->cookie;
+            free(s->moved_name);
+            s->moved_name = xstrdup(name);
         }
         free(name);
     }
@@ -461,7 +485,7 @@ scan_start(struct source_dir *s)
               status_error && status_error != ENOENT
               ? xasprintf("%s: cannot be read: %s", s->status.path,
                           ovs_strerror(status_error)) : NULL);
-    if (why || s->status.error) {
+    if (why) {
         return;
     }
     s->dev = st.st_dev;
@@ -485,7 +509,8 @@ scan_run(struct source_dir *s)
                 struct dir_file *file = node->data;
 
                 if (file->scan != s->scan && file->gone_at == LLONG_MAX
-                    && ovs_list_is_empty(&file->todo_node)) {
+                    && ovs_list_is_empty(&file->todo_node)
+                    && !(file->catalog.publisher && s->status.error)) {
                     file_is_gone(s, file, time_msec() + GONE_MS);
                 }
             }

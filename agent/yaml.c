@@ -18,6 +18,8 @@
 /* A document under construction. */
 struct builder {
     const char *file;
+    const char *text;           /* All documents. */
+    size_t size;                /* Of 'text', in bytes. */
     yaml_parser_t parser;
     struct yaml_node *root;     /* NULL before the document's first node. */
     struct yaml_node *current;  /* Innermost open collection, or NULL. */
@@ -96,8 +98,13 @@ syntax_error(const struct builder *b)
     int line = p->problem_mark.line + 1;
 
     if (p->error == YAML_READER_ERROR) {
-        return place_error(b, p->mark.line + 1, "%s (byte %"PRIuSIZE" of the "
-                           "file)", p->problem, p->problem_offset);
+        /* The reader runs ahead of its own mark. */
+        line = 1;
+        for (size_t i = 0; i < MIN(b->size, p->problem_offset); i++) {
+            line += b->text[i] == '\n';
+        }
+        return place_error(b, line, "%s (byte %"PRIuSIZE" of the file)",
+                           p->problem, p->problem_offset);
     } else if (p->context) {
         return place_error(b, line, "%s, %s that begins in line %"PRIuSIZE,
                            p->problem, p->context, p->context_mark.line + 1);
@@ -110,7 +117,7 @@ char *
 yaml_parse(const char *file, const char *text, size_t size,
            struct yaml_node ***docsp, size_t *np)
 {
-    struct builder b = { .file = file };
+    struct builder b = { .file = file, .text = text, .size = size };
     struct yaml_node **docs = NULL;
     size_t n = 0, allocated = 0;
     char *error = NULL;

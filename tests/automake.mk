@@ -16,6 +16,13 @@ lateen_test_SOURCES += \
 	tests/test-guard.c \
 	tests/test-host.c \
 	tests/test-mtu.c
+lateen_test_SOURCES += \
+	tests/model-dump.c \
+	tests/model-dump.h \
+	tests/test-config.c \
+	tests/test-manifest.c \
+	tests/test-source-dir.c \
+	tests/test-yaml.c
 lateen_test_LDADD = $(LATEEN_LIBS)
 
 # The suites
@@ -47,6 +54,11 @@ TESTSUITE_AT += \
 	tests/mtu.at
 SYSTEM_TESTSUITE_AT += \
 	tests/system-host.at
+TESTSUITE_AT += \
+	tests/config.at \
+	tests/manifest.at \
+	tests/source-dir.at \
+	tests/yaml.at
 
 TESTSUITE = $(srcdir)/tests/testsuite
 SYSTEM_TESTSUITES = \
