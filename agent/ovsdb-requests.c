@@ -81,7 +81,7 @@ ovsdb_request_destroy(struct ovsdb_request *up)
     struct request *req = CONTAINER_OF(up, struct request, up);
     if (up->status != OVSDB_REQUEST_PENDING) {
         request_free(req);
-    } else if (req->sent) {
+    } else if (req->sent || !req->attach) {
         req->abandoned = true;
     } else {
         ovs_list_remove(&req->list_node);
@@ -150,7 +150,7 @@ ovsdb_requests_finish(struct ovs_list *queue, bool again, const char *error)
         if (req->sent) {
             req->sent = false;
             req->alone = req->alone || alone;
-            if (req->abandoned || !(again || alone)) {
+            if (!(again || alone) || (req->abandoned && req->attach)) {
                 request_end(req, nullable_xstrdup(error));
             }
         }

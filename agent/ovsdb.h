@@ -139,8 +139,8 @@ struct ovsdb_request *ovsdb_detach(struct ovsdb *, const char *container_id,
                                    const char *ifname)
     OVS_WARN_UNUSED_RESULT;
 
-/* Frees the request.  One that is pending is withdrawn if it has not been sent
- * yet; otherwise it goes its way unobserved. */
+/* Frees the request.  One that is pending goes its way unobserved, except that
+ * an ovsdb_attach() that has not been sent yet is withdrawn. */
 void ovsdb_request_destroy(struct ovsdb_request *);
 
 /* A MAC address for the gateway port of node 'node': locally administered,
