@@ -152,6 +152,18 @@ fuzz_ip_LDFLAGS = $(FUZZ_LINK)
 fuzz_ip_LDADD = $(LATEEN_LIBS)
 EXTRA_DIST += tests/fuzz/ip.corpus
 
+FUZZ_TARGETS += fuzz-manifest
+fuzz_manifest_SOURCES = tests/fuzz/manifest.c $(FUZZ_MAIN)
+fuzz_manifest_LDFLAGS = $(FUZZ_LINK)
+fuzz_manifest_LDADD = $(LATEEN_LIBS)
+EXTRA_DIST += tests/fuzz/manifest.corpus
+
+FUZZ_TARGETS += fuzz-config
+fuzz_config_SOURCES = tests/fuzz/config.c $(FUZZ_MAIN)
+fuzz_config_LDFLAGS = $(FUZZ_LINK)
+fuzz_config_LDADD = $(LATEEN_LIBS)
+EXTRA_DIST += tests/fuzz/config.corpus
+
 .PHONY: fuzz-targets
 fuzz-targets: variants/src.stamp
 	$(call MAKE_VARIANT,fuzz,CC=clang --enable-fuzzer --enable-sanitizers)
