@@ -104,6 +104,7 @@ struct flow_request {
 struct ofctrl {
     struct flow_table *ft;
     bool complete;
+    bool reread;                /* Due, when no bundle is under way. */
 
     /* Connection. */
     struct rconn *rconn;
@@ -175,6 +176,12 @@ ofctrl_destroy(struct ofctrl *oc)
         free(oc->error);
         free(oc);
     }
+}
+
+void
+ofctrl_reread(struct ofctrl *oc)
+{
+    oc->reread = true;
 }
 
 void
@@ -376,32 +383,38 @@ ofctrl_hasten(struct ofctrl *oc)
     }
 }
 
+/* Nothing is known of what the switch has. */
 static void
-ofctrl_disconnected(struct ofctrl *oc)
+ofctrl_forget(struct ofctrl *oc)
 {
     struct ofctrl_refusal *refusal;
 
     if (oc->state >= S_FILL) {
         flow_table_finish(oc->ft, &oc->deltas, false);
     }
-    oc->state = S_DISCONNECTED;
-    oc->installed = oc->realized = oc->swept = oc->waited = 0;
-    oc->nudge = LLONG_MAX;
-    reval_cancel(oc->reval);
+    flow_table_forget_present(oc->ft);
+    oc->diffed = oc->installed = 0;
+    oc->realized = oc->swept = oc->waited = 0;
     LIST_FOR_EACH_SAFE (refusal, list_node, &oc->refusals) {
         refusal_destroy(refusal);
     }
+}
+
+static void
+ofctrl_disconnected(struct ofctrl *oc)
+{
+    ofctrl_forget(oc);
+    oc->state = S_DISCONNECTED;
+    oc->nudge = LLONG_MAX;
+    reval_cancel(oc->reval);
     requests_fail(oc, "no connection to the switch");
 }
 
 static void
-ofctrl_connected(struct ofctrl *oc)
+ofctrl_read(struct ofctrl *oc)
 {
-    free(oc->error);
-    oc->error = NULL;
+    oc->reread = false;
     oc->state = S_READ;
-    oc->diffed = 0;
-    flow_table_forget_present(oc->ft);
     request_create(oc, OFPTT_ALL, htonll(COOKIE_MARK),
                    htonll(COOKIE_MARK_MASK), read_flow, oc);
 }
@@ -417,7 +430,7 @@ ofctrl_reconnect(struct ofctrl *oc, const char *error)
     rconn_reconnect(oc->rconn);
 }
 
-/* Takes in a flow that the switch has, on a new connection. */
+/* Takes in a flow that the switch has. */
 static void
 read_flow(const struct ofputil_flow_stats *fs, const char *error, void *oc_)
 {
@@ -427,7 +440,7 @@ read_flow(const struct ofputil_flow_stats *fs, const char *error, void *oc_)
         COVERAGE_INC(ofctrl_read);
         flow_table_add_present(oc->ft, fs);
     } else if (!error) {
-        VLOG_INFO("%s: connected, the switch has %"PRIuSIZE" of our flows",
+        VLOG_INFO("%s: the switch has %"PRIuSIZE" of our flows",
                   oc->target, flow_table_n_present(oc->ft));
         oc->state = S_IDLE;
     } else if (oc->state == S_READ) {
@@ -735,7 +748,12 @@ ofctrl_run(struct ofctrl *oc)
     if (oc->seqno != rconn_get_connection_seqno(oc->rconn)) {
         oc->seqno = rconn_get_connection_seqno(oc->rconn);
         ofctrl_disconnected(oc);
-        ofctrl_connected(oc);
+        free(oc->error);
+        oc->error = NULL;
+        ofctrl_read(oc);
+    } else if (oc->reread && oc->state == S_IDLE) {
+        ofctrl_forget(oc);
+        ofctrl_read(oc);
     }
 
     LIST_FOR_EACH (req, list_node, &oc->requests) {
@@ -773,6 +791,7 @@ ofctrl_wait(struct ofctrl *oc)
         return;
     }
     if (ofctrl_needs_diff(oc)
+        || (oc->reread && oc->state == S_IDLE)
         || (oc->state == S_FILL
             && rconn_packet_counter_n_packets(oc->tx) < MAX_BACKLOG)
         || (!ovs_list_is_empty(&oc->requests)

@@ -5,6 +5,7 @@
  *     fill ID FIRST N              the owner ID wants N made-up flows
  *     remove ID                    the owner ID wants none
  *     complete                     the table holds all that is wanted
+ *     reread                       reads the switch's flows again
  *     connected, installed, realized
  *                                  waits until that is so of all changes
  *     run MS                       goes on for so many milliseconds
@@ -306,6 +307,9 @@ do_command(char *line)
         flow_table_remove(ft, make_cookie(strtok_r(NULL, " ", &save)));
     } else if (!strcmp(command, "complete")) {
         ofctrl_set_complete(oc, true);
+    } else if (!strcmp(command, "reread")) {
+        ofctrl_reread(oc);
+        ofctrl_run(oc);
     } else if (!strcmp(command, "connected")) {
         wait_for(is_connected, "connected");
     } else if (!strcmp(command, "installed")) {
