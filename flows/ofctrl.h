@@ -55,8 +55,8 @@ void ofctrl_run(struct ofctrl *);
 void ofctrl_wait(struct ofctrl *);
 
 /* The last change (flow_table_seqno()) that is installed, and the last that is
- * realized; 0 if there is none, as after a disconnection.  The changes up to it
- * are too, except for owners in the list of refusals. */
+ * realized; 0 if there is none, as after a disconnection.  The changes up to
+ * it are too, except for owners in the list of refusals. */
 uint64_t ofctrl_installed(const struct ofctrl *);
 uint64_t ofctrl_realized(const struct ofctrl *);
 
