@@ -64,6 +64,7 @@ ovsdb_rows_init(struct ovsdb_rows *rows, const char *remote)
         &ovsrec_interface_col_external_ids,
         &ovsrec_interface_col_name,
         &ovsrec_interface_col_ofport,
+        &ovsrec_open_vswitch_col_bridges,
     };
 
     rows->idl = ovsdb_idl_create(remote, &ovsrec_idl_class, false, true);

@@ -283,6 +283,32 @@ sync_removals(const struct ovsdb *ovs, const struct ovsrec_bridge *br,
     }
 }
 
+/* Whether what the replica has tracked since the last time may have taken an
+ * attachment away. */
+static bool
+may_have_removals(const struct ovsdb *ovs)
+{
+    const struct ovsrec_open_vswitch *row;
+    const struct ovsrec_interface *iface;
+
+    /* The replica has been filled anew: only what is there is tracked. */
+    OVSREC_OPEN_VSWITCH_FOR_EACH_TRACKED (row, ovs->rows.idl) {
+        if (ovsrec_open_vswitch_is_new(row)) {
+            return true;
+        }
+    }
+
+    OVSREC_INTERFACE_FOR_EACH_TRACKED (iface, ovs->rows.idl) {
+        if (ovsrec_interface_is_deleted(iface)
+            || (!ovsrec_interface_is_new(iface)
+                && ovsrec_interface_is_updated(
+                    iface, OVSREC_INTERFACE_COL_EXTERNAL_IDS))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Brings the attachments of 'model' into line with the replica. */
 static void
 sync_model(struct ovsdb *ovs, struct model *model)
@@ -299,10 +325,9 @@ sync_model(struct ovsdb *ovs, struct model *model)
     ovs->model_seqno = seqno;
     ovs->bridge_uuid = bridge_uuid;
 
-    /* What the replica has tracked since the last time tells what is new.  It
-     * does not always tell what has gone: after a reconnection, only what is
-     * there. */
-    sync_removals(ovs, br, model);
+    if (other_bridge || may_have_removals(ovs)) {
+        sync_removals(ovs, br, model);
+    }
     if (other_bridge) {
         OVSREC_INTERFACE_FOR_EACH (iface, ovs->rows.idl) {
             sync_interface(ovs, br, iface, model);
