@@ -677,7 +677,7 @@ usage(void)
            "  --node=NAME      this node's name (default: the host name)\n"
            "  --check-config   say whether the configuration is right, and"
            " exit\n"
-           "  --guard          stop clear tunnel packets, and exit (for boot)\n"
+           "  --guard          stop clear tunnel packets, and exit (at boot)\n"
            "  --cleanup        take away what Lateen made on this node, and"
            " exit\n"
            "  -h, --help       this text\n"

@@ -29,7 +29,8 @@ put_list(struct json *object, const char *key, char *item)
                     json_array_create_1(json_string_create_nocopy(item)));
 }
 
-/* A traffic selector: 'ip' with the protocol and port in brackets. */
+/* A traffic selector: 'ip' with the protocol and port in brackets.  They are
+ * numbers: names need /etc/protocols, which a small node may not have. */
 static char *
 selector(const struct in6_addr *ip, const char *what)
 {
@@ -89,14 +90,14 @@ connection(const struct config *config, const char *self, const char *peer,
 
     if (config->tunnel_type == TUNNEL_GRE) {
         json_object_put(children, "gre",
-                        child(local, "gre", remote, "gre", starts));
+                        child(local, "47", remote, "47", starts));
     } else {
-        char *port = xasprintf("udp/%d", config->tunnel_port);
+        char *port = xasprintf("17/%d", config->tunnel_port);
 
         json_object_put(children, "out",
-                        child(local, "udp", remote, port, starts));
+                        child(local, "17", remote, port, starts));
         json_object_put(children, "in",
-                        child(local, port, remote, "udp", starts));
+                        child(local, port, remote, "17", starts));
         free(port);
     }
     json_object_put(conn, "children", children);

@@ -359,7 +359,10 @@ main(int argc, char *argv[])
         printf("lateen-ike (Lateen) %s\n", PACKAGE_VERSION);
         return 0;
     }
-    uri = argv[1];
+    if (asprintf(&uri, "%s%s", *argv[1] == '/' ? "unix://" : "",
+                 argv[1]) < 0) {
+        abort();
+    }
 
     /* lateend may be killed without a chance to say so. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -384,5 +387,6 @@ main(int argc, char *argv[])
     free(line);
     drop_connections();
     vici_deinit();
+    free(uri);
     return 0;
 }

@@ -50,8 +50,8 @@ check_key(const char *file, const char *key, size_t n)
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < ARRAY_SIZE(known); j++) {
             if (!strncasecmp(key + i, known[j], strlen(known[j]))) {
-                return xasprintf("%s: the key contains \"%s\", which everybody "
-                                 "would try; make one at random", file,
+                return xasprintf("%s: the key contains \"%s\", which is easy "
+                                 "to guess; make one at random", file,
                                  known[j]);
             }
         }

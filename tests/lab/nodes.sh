@@ -12,7 +12,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
 run=${LATEEN_LAB_RUN:-/run/lateen-lab}
 builddir=${LATEEN_LAB_BUILD:-$top}
-export PATH=$builddir:$PATH:/usr/sbin:/sbin
+programs=$run/programs
+export PATH=$programs:$PATH:/usr/sbin:/sbin
 t0=$(date +%s%N)
 
 die() {
@@ -52,7 +53,7 @@ in_node() {
     local node=$1
     shift
     OVS_RUNDIR=$run/$node/ovs OVS_LOGDIR=$run/log OVS_DBDIR=$run/$node/ovs \
-        LATEEN_RUNDIR=$run/$node/lateen LATEEN_IKE=$builddir/lateen-ike \
+        LATEEN_RUNDIR=$run/$node/lateen LATEEN_IKE=$programs/lateen-ike \
         STRONGSWAN_CONF=$run/$node/strongswan.conf \
         PATH=$run/$node/bin:$PATH ip netns exec "$node" "$@"
 }
@@ -270,7 +271,9 @@ cmd_up() {
             "it shows forwarding and policy, not encryption"
     fi
 
-    mkdir -p "$run"/{log,pods}
+    # A lab runs what was built when it came up.
+    mkdir -p "$run"/{log,pods,programs}
+    cp "$builddir"/{lateend,lateenctl,lateen-ike,lateen-cni} "$programs"
     echo "$nodes" >"$run/nodes"
     (umask 077; head -c 32 /dev/urandom | base64 >"$run/psk")
     say "network: $nodes nodes, tunnel $tunnel, IPsec $ipsec," \
@@ -368,7 +371,7 @@ cni() {
             in_node "$node" env CNI_COMMAND="$command" CNI_CONTAINERID="$id" \
                 CNI_NETNS="/run/netns/$netns" CNI_IFNAME=eth0 \
                 CNI_ARGS="IgnoreUnknown=1;K8S_POD_NAMESPACE=$namespace;K8S_POD_NAME=$name" \
-                CNI_PATH="$builddir:/usr/lib/cni" "$builddir/lateen-cni"
+                CNI_PATH="$programs:/usr/lib/cni" "$programs/lateen-cni"
     )
 }
 
