@@ -16,5 +16,7 @@ lateen_cni_SOURCES = \
 	cni/cni-exec.h \
 	cni/cni-net.c \
 	cni/cni-net.h \
+	cni/cni-result.c \
+	cni/cni-result.h \
 	cni/lateen-cni.c
 lateen_cni_LDADD = $(JANSSON_LIBS) $(LIBNL_ROUTE_LIBS) $(LIBNL_LIBS)

@@ -85,6 +85,20 @@ cni_get(const json_t *object, const char *name)
     return NULL;
 }
 
+void
+cni_remove(json_t *object, const char *name)
+{
+    const char *key;
+    json_t *value;
+    void *next;
+
+    json_object_foreach_safe (object, next, key, value) {
+        if (!strcasecmp(key, name)) {
+            json_object_del(object, key);
+        }
+    }
+}
+
 static bool
 is_alnum(char c)
 {
@@ -92,8 +106,8 @@ is_alnum(char c)
             || (c >= '0' && c <= '9'));
 }
 
-bool
-cni_is_container_id(const char *s)
+static bool
+is_container_id(const char *s)
 {
     if (!is_alnum(*s)) {
         return false;
@@ -106,8 +120,8 @@ cni_is_container_id(const char *s)
     return true;
 }
 
-bool
-cni_is_ifname(const char *s)
+static bool
+is_ifname(const char *s)
 {
     size_t n = strlen(s);
 
@@ -184,12 +198,12 @@ parse_environment(struct cni_call *call)
         return cni_error(CNI_BAD_ENVIRONMENT,
                          "required env variables [%s] missing", missing);
     }
-    if (!cni_is_container_id(call->container_id)) {
+    if (!is_container_id(call->container_id)) {
         return cni_error(CNI_BAD_ENVIRONMENT, "CNI_CONTAINERID \"%s\" is not "
                          "letters, digits, '_', '.' and '-' after a letter "
                          "or digit", call->container_id);
     }
-    if (!cni_is_ifname(call->ifname)) {
+    if (!is_ifname(call->ifname)) {
         return cni_error(CNI_BAD_ENVIRONMENT, "CNI_IFNAME \"%s\" is no name "
                          "of an interface", call->ifname);
     }
@@ -200,7 +214,6 @@ parse_environment(struct cni_call *call)
 static struct cni_error *
 parse_args(struct cni_call *call)
 {
-    /* IP is the IPAM plugin's. */
     static const char *const known[] = { "IP", "MAC", "K8S_POD_NAMESPACE",
                                          "K8S_POD_NAME", "K8S_POD_UID",
                                          "K8S_POD_INFRA_CONTAINER_ID" };
@@ -237,14 +250,17 @@ parse_args(struct cni_call *call)
                        ? &call->pod_namespace
                        : !strcmp(pair, "K8S_POD_NAME") ? &call->pod_name
                        : !strcmp(pair, "MAC") ? &call->mac : NULL);
-        if (into && *value) {
+        if (!strcmp(pair, "IP") && *value) {
+            json_decref(call->ips);
+            call->ips = json_pack("[s]", value);
+        } else if (into && *value) {
             free(*into);
             *into = strdup(value);
         } else if (!found && !unknown) {
             unknown = strdup(pair);
         }
     }
-    if (!error && unknown && !ignore_unknown) {
+    if (!error && unknown && !ignore_unknown && call->command != CNI_DEL) {
         error = cni_error(CNI_BAD_ENVIRONMENT, "CNI_ARGS: unknown key \"%s\" "
                           "(IgnoreUnknown=1 would pass over it)", unknown);
     }
@@ -257,6 +273,25 @@ parse_args(struct cni_call *call)
     free(unknown);
     free(copy);
     return error;
+}
+
+char *
+cni_ipam_args(void)
+{
+    const char *args = get_env("CNI_ARGS");
+    char *copy = strdup(args ? args : "");
+    char *result = malloc(strlen(copy) + sizeof "IgnoreUnknown=1;");
+    char *save = NULL;
+
+    strcpy(result, "IgnoreUnknown=1");
+    for (char *pair = strtok_r(copy, ";", &save); pair;
+         pair = strtok_r(NULL, ";", &save)) {
+        if (strncmp(pair, "IP=", 3) && strncmp(pair, "IgnoreUnknown=", 14)) {
+            strcat(strcat(result, ";"), pair);
+        }
+    }
+    free(copy);
+    return result;
 }
 
 static bool
@@ -308,18 +343,54 @@ parse_json(struct cni_call *call, const char *input, size_t size)
     return NULL;
 }
 
+/* What is requested for this container: what the runtime says now beats what
+ * the configuration says, which beats CNI_ARGS, which has been read. */
+static struct cni_error *
+parse_requests(struct cni_call *call)
+{
+    json_t *runtime = json_object_get(call->conf, "runtimeConfig");
+    json_t *args = json_object_get(json_object_get(call->conf, "args"),
+                                   "cni");
+    json_t *value, *elem;
+    size_t i;
+
+    value = cni_get(runtime, "mac");
+    value = value ? value : cni_get(args, "mac");
+    if (value && !json_is_string(value)) {
+        return cni_error(CNI_BAD_CONFIG, "mac: a MAC address is wanted");
+    } else if (value && *json_string_value(value)) {
+        free(call->mac);
+        call->mac = strdup(json_string_value(value));
+    }
+
+    value = cni_get(runtime, "ips");
+    value = json_array_size(value) ? value : cni_get(args, "ips");
+    if (value && !json_is_null(value) && !json_is_array(value)) {
+        return cni_error(CNI_BAD_CONFIG,
+                         "ips: an array of addresses is wanted");
+    }
+    json_array_foreach (value, i, elem) {
+        if (!json_is_string(elem)) {
+            return cni_error(CNI_BAD_CONFIG, "ips: element %zu is no address",
+                             i);
+        }
+    }
+    if (json_array_size(value)) {
+        json_decref(call->ips);
+        call->ips = json_incref(value);
+    }
+    return NULL;
+}
+
 static struct cni_error *
 parse_conf(struct cni_call *call)
 {
     json_t *name = json_object_get(call->conf, "name");
     json_t *ipam = json_object_get(call->conf, "ipam");
-    json_t *runtime = json_object_get(call->conf, "runtimeConfig");
-    json_t *args = json_object_get(json_object_get(call->conf, "args"),
-                                   "cni");
     json_t *value;
 
     if (!json_is_string(name)
-        || !cni_is_container_id(json_string_value(name))) {
+        || !is_container_id(json_string_value(name))) {
         return cni_error(CNI_BAD_CONFIG, "name: the network's name is missing "
                          "or not letters, digits, '_', '.' and '-'");
     }
@@ -338,17 +409,6 @@ parse_conf(struct cni_call *call)
     }
     call->ipam_type = json_string_value(value);
 
-    /* A requested MAC address: what the runtime says now beats what the
-     * configuration says, which beats CNI_ARGS. */
-    value = cni_get(runtime, "mac");
-    value = value ? value : cni_get(args, "mac");
-    if (json_is_string(value) && *json_string_value(value)) {
-        free(call->mac);
-        call->mac = strdup(json_string_value(value));
-    } else if (value && !json_is_string(value)) {
-        return cni_error(CNI_BAD_CONFIG, "mac: a MAC address is wanted");
-    }
-
     if (call->command == CNI_CHECK) {
         if (!strncmp(call->version, "0.3.", 4)) {
             return cni_error(CNI_INCOMPATIBLE_VERSION,
@@ -358,10 +418,12 @@ parse_conf(struct cni_call *call)
             return cni_error(CNI_BAD_CONFIG,
                              "prevResult: CHECK needs the result of ADD");
         }
-    } else if (call->command == CNI_ADD
-               && json_object_get(call->conf, "prevResult")) {
-        return cni_error(CNI_BAD_CONFIG, "prevResult: lateen-cni must be the "
-                         "first plugin of its list");
+    } else if (call->command == CNI_ADD) {
+        if (json_is_object(json_object_get(call->conf, "prevResult"))) {
+            return cni_error(CNI_BAD_CONFIG, "prevResult: lateen-cni must be "
+                             "the first plugin of its list");
+        }
+        return parse_requests(call);
     }
     return NULL;
 }
@@ -369,18 +431,24 @@ parse_conf(struct cni_call *call)
 struct cni_error *
 cni_call_parse(struct cni_call *call, const char *input, size_t size)
 {
-    struct cni_error *error;
+    struct cni_error *error, *json_error;
 
     memset(call, 0, sizeof *call);
     call->version = "1.0.0";
+    /* First of all the version, in which errors are answered. */
+    json_error = parse_json(call, input, size);
     error = parse_command(call);
-    if (!error && call->command != CNI_VERSION) {
-        error = parse_environment(call);
-        error = error ? error : parse_json(call, input, size);
-        error = error ? error : parse_args(call);
-        error = error ? error : parse_conf(call);
+    if (error || call->command == CNI_VERSION) {
+        cni_error_free(json_error);
+        return error;
     }
-    return error;
+    error = parse_environment(call);
+    if (error) {
+        cni_error_free(json_error);
+        return error;
+    }
+    error = json_error ? json_error : parse_args(call);
+    return error ? error : parse_conf(call);
 }
 
 void
@@ -389,5 +457,6 @@ cni_call_destroy(struct cni_call *call)
     free(call->pod_namespace);
     free(call->pod_name);
     free(call->mac);
+    json_decref(call->ips);
     json_decref(call->conf);
 }

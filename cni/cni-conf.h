@@ -60,6 +60,8 @@ struct cni_call {
     char *pod_namespace;        /* From CNI_ARGS; NULL for a plain */
     char *pod_name;             /* container.  Owned. */
     char *mac;                  /* Requested MAC address, or NULL.  Owned. */
+    json_t *ips;                /* Requested addresses, an array of strings,
+                                 * or NULL.  Owned. */
 
     json_t *conf;               /* Network configuration.  Owned. */
     const char *version;        /* Its cniVersion. */
@@ -79,13 +81,15 @@ struct cni_error *cni_call_parse(struct cni_call *call, const char *input,
                                  size_t size);
 void cni_call_destroy(struct cni_call *);
 
-/* The member 'name' of 'object' in whatever case it is written: some runtimes
- * write the names of capabilities as Go does. */
-json_t *cni_get(const json_t *object, const char *name);
+/* CNI_ARGS as the IPAM plugin is to have it, to be freed by the caller: the
+ * keys that are not for it may be unknown to it, and a requested address goes
+ * to it by its configuration. */
+char *cni_ipam_args(void);
 
-/* Whether 's' is a container ID or an interface name as the specification
- * has it. */
-bool cni_is_container_id(const char *s);
-bool cni_is_ifname(const char *s);
+/* The member 'name' of 'object' in whatever case it is written: some runtimes
+ * write the names of capabilities as Go does.  cni_remove() removes every such
+ * member. */
+json_t *cni_get(const json_t *object, const char *name);
+void cni_remove(json_t *object, const char *name);
 
 #endif /* cni/cni-conf.h */

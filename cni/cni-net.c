@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/ethtool.h>
+#include <linux/magic.h>
 #include <linux/sockios.h>
 #include <netlink/netlink.h>
 #include <netlink/route/addr.h>
@@ -21,6 +22,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 struct cni_error *
@@ -28,6 +32,7 @@ cni_netns_open(struct cni_netns *ns, const struct cni_call *call)
 {
     const char *override = getenv("CNI_NETNS_OVERRIDE");
     struct stat own, container;
+    struct statfs fs;
 
     ns->own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     ns->container = open(call->netns, O_RDONLY | O_CLOEXEC);
@@ -38,6 +43,11 @@ cni_netns_open(struct cni_netns *ns, const struct cni_call *call)
                         strerror(errno));
         cni_netns_close(ns);
         return error;
+    }
+    if (fstatfs(ns->container, &fs) || fs.f_type != NSFS_MAGIC) {
+        cni_netns_close(ns);
+        return cni_error(CNI_UNKNOWN_CONTAINER, "%s (CNI_NETNS) is no "
+                         "network namespace", call->netns);
     }
     if (!fstat(ns->own, &own) && !fstat(ns->container, &container)
         && own.st_dev == container.st_dev && own.st_ino == container.st_ino
@@ -190,10 +200,10 @@ cni_pair_create(const struct cni_netns *ns, const struct cni_call *call,
 }
 
 static struct nl_addr *
-build_addr(const struct cni_address *a, const uint8_t *bytes, int length)
+build_addr(int family, const uint8_t *bytes, int length)
 {
-    struct nl_addr *addr = nl_addr_build(a->family, bytes,
-                                         a->family == AF_INET ? 4 : 16);
+    struct nl_addr *addr = nl_addr_build(family, bytes,
+                                         family == AF_INET ? 4 : 16);
 
     nl_addr_set_prefixlen(addr, length);
     return addr;
@@ -203,7 +213,8 @@ static int
 add_address(struct nl_sock *sock, int ifindex, const struct cni_address *a)
 {
     struct rtnl_addr *ra = rtnl_addr_alloc();
-    struct nl_addr *local = build_addr(a, a->address, a->prefix_length);
+    struct nl_addr *local = build_addr(a->family, a->address,
+                                       a->prefix_length);
     int retval;
 
     rtnl_addr_set_ifindex(ra, ifindex);
@@ -219,18 +230,17 @@ add_address(struct nl_sock *sock, int ifindex, const struct cni_address *a)
 }
 
 static int
-add_default_route(struct nl_sock *sock, int ifindex,
-                  const struct cni_address *a)
+add_route(struct nl_sock *sock, int ifindex, const struct cni_route *r)
 {
-    static const uint8_t any[16];
     struct rtnl_route *route = rtnl_route_alloc();
     struct rtnl_nexthop *nh = rtnl_route_nh_alloc();
-    struct nl_addr *dst = build_addr(a, any, 0);
-    struct nl_addr *gw = build_addr(a, a->gateway,
-                                    a->family == AF_INET ? 32 : 128);
+    struct nl_addr *dst = build_addr(r->family, r->destination,
+                                     r->prefix_length);
+    struct nl_addr *gw = build_addr(r->family, r->gateway,
+                                    r->family == AF_INET ? 32 : 128);
     int retval;
 
-    rtnl_route_set_family(route, a->family);
+    rtnl_route_set_family(route, r->family);
     rtnl_route_set_dst(route, dst);
     rtnl_route_nh_set_ifindex(nh, ifindex);
     rtnl_route_nh_set_gateway(nh, gw);
@@ -277,7 +287,11 @@ configure(struct nl_sock *sock, const struct cni_call *call,
     if (v6) {
         /* Some runtimes switch IPv6 off in every new namespace. */
         error = write_sysctl("/proc/sys/net/ipv6/conf/%s/disable_ipv6",
-                             call->ifname, "0");
+                             "lo", "0");
+        if (!error) {
+            error = write_sysctl("/proc/sys/net/ipv6/conf/%s/disable_ipv6",
+                                 call->ifname, "0");
+        }
         if (!error) {
             error = write_sysctl("/proc/sys/net/ipv6/conf/%s/accept_dad",
                                  call->ifname, "0");
@@ -307,13 +321,10 @@ configure(struct nl_sock *sock, const struct cni_call *call,
             return net_error("add an address", call->ifname, retval);
         }
     }
-    for (size_t i = 0; i < iface->n_addresses; i++) {
-        if (iface->addresses[i].has_gateway) {
-            retval = add_default_route(sock, ifindex, &iface->addresses[i]);
-            if (retval) {
-                return net_error("add a default route", call->ifname,
-                                 retval);
-            }
+    for (size_t i = 0; i < iface->n_routes; i++) {
+        retval = add_route(sock, ifindex, &iface->routes[i]);
+        if (retval) {
+            return net_error("add a route", call->ifname, retval);
         }
     }
     return NULL;
@@ -322,7 +333,8 @@ configure(struct nl_sock *sock, const struct cni_call *call,
 static bool
 has_address(struct nl_cache *cache, int ifindex, const struct cni_address *a)
 {
-    struct nl_addr *local = build_addr(a, a->address, a->prefix_length);
+    struct nl_addr *local = build_addr(a->family, a->address,
+                                       a->prefix_length);
     struct rtnl_addr *found = rtnl_addr_get(cache, ifindex, local);
 
     nl_addr_put(local);
@@ -334,7 +346,7 @@ has_address(struct nl_cache *cache, int ifindex, const struct cni_address *a)
 
 struct find_route {
     int ifindex;
-    const struct cni_address *address;
+    const struct cni_route *route;
     bool found;
 };
 
@@ -343,17 +355,50 @@ find_route_cb(struct nl_object *obj, void *find_)
 {
     struct rtnl_route *route = (struct rtnl_route *) obj;
     struct find_route *find = find_;
+    const struct cni_route *r = find->route;
     struct rtnl_nexthop *nh = rtnl_route_nexthop_n(route, 0);
     struct nl_addr *gw = nh ? rtnl_route_nh_get_gateway(nh) : NULL;
     struct nl_addr *dst = rtnl_route_get_dst(route);
 
-    if (gw && dst && !nl_addr_get_prefixlen(dst)
-        && rtnl_route_get_family(route) == find->address->family
+    if (gw && dst && rtnl_route_get_family(route) == r->family
+        && nl_addr_get_prefixlen(dst) == (unsigned int) r->prefix_length
+        && !memcmp(nl_addr_get_binary_addr(dst), r->destination,
+                   nl_addr_get_len(dst))
         && rtnl_route_nh_get_ifindex(nh) == find->ifindex
-        && !memcmp(nl_addr_get_binary_addr(gw), find->address->gateway,
+        && !memcmp(nl_addr_get_binary_addr(gw), r->gateway,
                    nl_addr_get_len(gw))) {
         find->found = true;
     }
+}
+
+static struct cni_error *
+check_link(struct nl_sock *sock, const struct cni_call *call,
+           const struct cni_interface *iface, int *ifindex)
+{
+    struct cni_error *error = NULL;
+    struct rtnl_link *link;
+    struct nl_addr *mac;
+
+    if (rtnl_link_get_kernel(sock, 0, call->ifname, &link)) {
+        return cni_error(CNI_NETWORK_FAILED, "the container has no interface "
+                         "%s any more", call->ifname);
+    }
+    *ifindex = rtnl_link_get_ifindex(link);
+    mac = rtnl_link_get_addr(link);
+    if (!(rtnl_link_get_flags(link) & IFF_UP)) {
+        error = cni_error(CNI_NETWORK_FAILED, "%s is down", call->ifname);
+    } else if (rtnl_link_get_mtu(link) != (unsigned int) iface->mtu) {
+        error = cni_error(CNI_NETWORK_FAILED, "%s has MTU %u instead of %d",
+                          call->ifname, rtnl_link_get_mtu(link), iface->mtu);
+    } else if (rtnl_link_get_link(link) != iface->host_ifindex) {
+        error = cni_error(CNI_NETWORK_FAILED, "%s is not the other end of %s",
+                          call->ifname, iface->host);
+    } else if (!mac || memcmp(nl_addr_get_binary_addr(mac), iface->mac, 6)) {
+        error = cni_error(CNI_NETWORK_FAILED, "%s has another MAC address "
+                          "than it was given", call->ifname);
+    }
+    rtnl_link_put(link);
+    return error;
 }
 
 /* To be called inside the container's namespace. */
@@ -361,28 +406,15 @@ static struct cni_error *
 check(struct nl_sock *sock, const struct cni_call *call,
       const struct cni_interface *iface)
 {
-    struct cni_error *error = NULL;
     struct nl_cache *addresses, *routes;
-    struct rtnl_link *link;
-    int ifindex, retval;
+    struct cni_error *error;
+    char text[INET6_ADDRSTRLEN];
+    int ifindex = 0, retval;
 
-    retval = rtnl_link_get_kernel(sock, 0, call->ifname, &link);
-    if (retval) {
-        return cni_error(CNI_NETWORK_FAILED, "the container has no interface "
-                         "%s any more", call->ifname);
-    }
-    ifindex = rtnl_link_get_ifindex(link);
-    if (!(rtnl_link_get_flags(link) & IFF_UP)) {
-        error = cni_error(CNI_NETWORK_FAILED, "%s is down", call->ifname);
-    } else if (rtnl_link_get_mtu(link) != (unsigned int) iface->mtu) {
-        error = cni_error(CNI_NETWORK_FAILED, "%s has MTU %u instead of %d",
-                          call->ifname, rtnl_link_get_mtu(link), iface->mtu);
-    }
-    rtnl_link_put(link);
+    error = check_link(sock, call, iface, &ifindex);
     if (error) {
         return error;
     }
-
     retval = rtnl_addr_alloc_cache(sock, &addresses);
     if (!retval) {
         retval = rtnl_route_alloc_cache(sock, AF_UNSPEC, 0, &routes);
@@ -395,18 +427,23 @@ check(struct nl_sock *sock, const struct cni_call *call,
     }
     for (size_t i = 0; i < iface->n_addresses && !error; i++) {
         const struct cni_address *a = &iface->addresses[i];
-        struct find_route find = { .ifindex = ifindex, .address = a };
-        char text[INET6_ADDRSTRLEN];
 
-        inet_ntop(a->family, a->address, text, sizeof text);
-        nl_cache_foreach(routes, find_route_cb, &find);
         if (!has_address(addresses, ifindex, a)) {
+            inet_ntop(a->family, a->address, text, sizeof text);
             error = cni_error(CNI_NETWORK_FAILED, "%s has lost its address "
                               "%s/%d", call->ifname, text, a->prefix_length);
-        } else if (a->has_gateway && !find.found) {
-            inet_ntop(a->family, a->gateway, text, sizeof text);
-            error = cni_error(CNI_NETWORK_FAILED, "the default route by %s "
-                              "has gone", text);
+        }
+    }
+    for (size_t i = 0; i < iface->n_routes && !error; i++) {
+        const struct cni_route *r = &iface->routes[i];
+        struct find_route find = { .ifindex = ifindex, .route = r };
+
+        nl_cache_foreach(routes, find_route_cb, &find);
+        if (!find.found) {
+            inet_ntop(r->family, r->destination, text, sizeof text);
+            error = cni_error(CNI_NETWORK_FAILED, "the route to %s/%d by %s "
+                              "has gone", text, r->prefix_length,
+                              call->ifname);
         }
     }
     nl_cache_free(addresses);
@@ -449,32 +486,66 @@ cni_pair_configure(const struct cni_netns *ns, const struct cni_call *call,
 
 struct cni_error *
 cni_pair_check(const struct cni_netns *ns, const struct cni_call *call,
-               const struct cni_interface *iface)
+               struct cni_interface *iface)
 {
+    iface->host_ifindex = if_nametoindex(iface->host);
+    if (!iface->host_ifindex) {
+        return cni_error(CNI_NETWORK_FAILED, "the node has no device %s any "
+                         "more, the other end of %s", iface->host,
+                         call->ifname);
+    }
     return inside(ns, call, iface, check);
 }
 
+static int
+delete_link(int ifindex)
+{
+    struct nl_sock *sock = nl_socket_alloc();
+    struct rtnl_link *link = rtnl_link_alloc();
+    int retval = nl_connect(sock, NETLINK_ROUTE);
+
+    if (!retval) {
+        rtnl_link_set_ifindex(link, ifindex);
+        retval = rtnl_link_delete(sock, link);
+    }
+    rtnl_link_put(link);
+    nl_socket_free(sock);
+    return (retval == -NLE_NODEV || retval == -NLE_OBJ_NOTFOUND ? 0
+            : -retval);
+}
+
+/* The kernel takes the names of both ends away within a millisecond, but
+ * answers only after some 15 ms, when no processor can be using them any more
+ * (RCU).  Nobody but a process without any other duty has to wait for that. */
 struct cni_error *
 cni_pair_delete(const char *host)
 {
-    struct nl_sock *sock;
-    struct cni_error *error = open_socket(&sock);
-    struct rtnl_link *link;
-    int ifindex, retval;
+    int ifindex = if_nametoindex(host);
+    int status;
+    pid_t pid;
 
-    if (error) {
-        return error;
+    if (!ifindex) {
+        return NULL;
     }
-    ifindex = if_nametoindex(host);
-    if (ifindex) {
-        link = rtnl_link_alloc();
-        rtnl_link_set_ifindex(link, ifindex);
-        retval = rtnl_link_delete(sock, link);
-        rtnl_link_put(link);
-        if (retval && retval != -NLE_NODEV && retval != -NLE_OBJ_NOTFOUND) {
-            error = net_error("delete it", host, retval);
+    pid = fork();
+    if (pid < 0) {
+        return cni_error(CNI_IO_FAILURE, "fork: %s", strerror(errno));
+    } else if (!pid) {
+        /* Whoever waits for the end of the plugin's output must not wait for
+         * this. */
+        close(STDIN_FILENO);
+        close(STDOUT_FILENO);
+        close(STDERR_FILENO);
+        _exit(delete_link(ifindex));
+    }
+    while (if_nametoindex(host)) {
+        if (waitpid(pid, &status, WNOHANG) == pid) {
+            if (status && if_nametoindex(host)) {
+                return net_error("delete it", host, -WEXITSTATUS(status));
+            }
+            break;
         }
+        nanosleep(&(struct timespec) { .tv_nsec = 100 * 1000 }, NULL);
     }
-    nl_socket_free(sock);
-    return error;
+    return NULL;
 }

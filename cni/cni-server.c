@@ -391,7 +391,11 @@ run_add(struct cni_server *server, const struct cni_server_ctx *ctx,
                                                call->a->container_id,
                                                call->a->ifname));
             refuse(call, error);
-        } else if (a->flows_seqno && a->flows_seqno <= ctx->realized) {
+        } else if (a->flows_seqno && a->flows_seqno <= ctx->installed) {
+            /* The tables are enough here: before this change they knew
+             * nothing of the port and the address, so what the datapath has
+             * cached of them can only drop packets, and only until its
+             * revalidators come by.  DEL makes sure of that. */
             reply(call, ctx);
         }
         return;

@@ -38,7 +38,10 @@ struct cni_server_ctx {
     uint64_t compiled;          /* Change of the model up to which there are
                                  * flows for it. */
     uint64_t flows_seqno;       /* Last change of the flow table. */
-    uint64_t realized;          /* Its last change that is in the switch. */
+    uint64_t installed;         /* Its last change that is in the switch's
+                                 * tables. */
+    uint64_t realized;          /* Its last change that the switch's datapath
+                                 * follows, too. */
 };
 
 /* Registers the commands. */

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -21,6 +20,7 @@
 #include "cni-conf.h"
 #include "cni-exec.h"
 #include "cni-net.h"
+#include "cni-result.h"
 
 /* How long lateend may take, in seconds; its own limit is shorter. */
 #define AGENT_TIMEOUT 30
@@ -43,15 +43,19 @@ ask_agent(const struct cni_call *call, const char *method,
     free(path);
 }
 
-/* lateend's errors begin with their code: "11 the switch ...". */
+/* lateend's errors begin with their code: "11 the switch ...".  After such an
+ * error, or if lateend cannot have got the question, '*done' is false: it has
+ * done nothing. */
 static struct cni_error *
-agent_answer(struct ctl_call *ctl, json_t **answerp)
+agent_answer(struct ctl_call *ctl, json_t **answerp, bool *done)
 {
     struct cni_error *error;
     char *text, *end;
+    bool asked = ctl->fd >= 0;
     int reached;
     json_t *answer = ctl_answer(ctl, &text, &reached);
 
+    *done = asked && !(reached && !answer);
     if (answer) {
         *answerp = answer;
         return NULL;
@@ -73,9 +77,10 @@ call_agent(const struct cni_call *call, const char *method,
            const json_t *question, json_t **answer)
 {
     struct ctl_call ctl;
+    bool done;
 
     ask_agent(call, method, question, &ctl);
-    return agent_answer(&ctl, answer);
+    return agent_answer(&ctl, answer, &done);
 }
 
 /* What names the attachment in a question to lateend. */
@@ -89,91 +94,57 @@ attachment_question(const struct cni_call *call)
 /* IPAM */
 
 /* The configuration for the IPAM plugin: host-local gets the node's pod
- * networks, unless the configuration has ranges of its own. */
+ * networks, unless the configuration has ranges of its own, and addresses are
+ * requested in one place only, whereever they were. */
 static json_t *
 ipam_conf(const struct cni_call *call, const json_t *info)
 {
     json_t *conf = json_deep_copy(call->conf);
     json_t *ipam = json_object_get(conf, "ipam");
-    const json_t *cidr;
-    json_t *ranges;
+    json_t *runtime = json_object_get(conf, "runtimeConfig");
+    json_t *cidr;
     size_t i;
 
-    if (strcmp(call->ipam_type, "host-local") || json_object_get(ipam, "ranges")
-        || json_object_get(ipam, "subnet")) {
-        return conf;
+    cni_remove(runtime, "ips");
+    cni_remove(json_object_get(json_object_get(conf, "args"), "cni"), "ips");
+    if (call->ips) {
+        if (!json_is_object(runtime)) {
+            runtime = json_object();
+            json_object_set_new(conf, "runtimeConfig", runtime);
+        }
+        json_object_set(runtime, "ips", call->ips);
     }
-    ranges = json_array();
-    json_array_foreach (json_object_get(info, "podCIDRs"), i, cidr) {
-        json_array_append_new(ranges, json_pack(
-                                  "[{s:O, s:O}]", "subnet", cidr, "gateway",
-                                  json_array_get(json_object_get(
-                                                     info, "gateways"), i)));
+
+    if (!strcmp(call->ipam_type, "host-local")
+        && !json_object_get(ipam, "ranges") && !json_object_get(ipam, "subnet")
+        && !cni_get(runtime, "ipRanges")) {
+        json_t *ranges = json_array();
+
+        json_array_foreach (json_object_get(info, "podCIDRs"), i, cidr) {
+            json_t *gateway = json_array_get(json_object_get(info,
+                                                             "gateways"), i);
+
+            json_array_append_new(ranges, json_pack("[{s:O, s:O}]",
+                                                    "subnet", cidr,
+                                                    "gateway", gateway));
+        }
+        json_object_set_new(ipam, "ranges", ranges);
     }
-    json_object_set_new(ipam, "ranges", ranges);
     return conf;
 }
 
+/* Runs the IPAM plugin for 'command', whose answer does not matter. */
 static struct cni_error *
-parse_ipam_address(const json_t *ip, struct cni_address *a)
+run_ipam(const struct cni_call *call, const char *command, const json_t *conf)
 {
-    const char *text = json_string_value(json_object_get(ip, "address"));
-    const char *gateway = json_string_value(json_object_get(ip, "gateway"));
-    char copy[INET6_ADDRSTRLEN + 5];
-    char *slash;
+    struct cni_delegate ipam;
+    struct cni_error *error = cni_delegate_start(&ipam, call, command);
 
-    memset(a, 0, sizeof *a);
-    if (text && strlen(text) < sizeof copy) {
-        strcpy(copy, text);
-        slash = strchr(copy, '/');
-        if (slash) {
-            *slash = '\0';
-            a->family = strchr(copy, ':') ? AF_INET6 : AF_INET;
-            a->prefix_length = atoi(slash + 1);
-            if (inet_pton(a->family, copy, a->address) == 1
-                && a->prefix_length > 0
-                && a->prefix_length <= (a->family == AF_INET ? 32 : 128)) {
-                if (gateway && inet_pton(a->family, gateway,
-                                         a->gateway) == 1) {
-                    a->has_gateway = true;
-                }
-                return NULL;
-            }
-        }
+    if (!error) {
+        cni_delegate_feed(&ipam, conf);
+        error = cni_delegate_finish(&ipam, NULL);
     }
-    return cni_error(CNI_IPAM_FAILED, "the IPAM plugin's answer has no "
-                     "address/length: \"%s\"", text ? text : "");
-}
-
-/* Reads "ips" of 'result' into 'iface'.  Addresses of other interfaces than
- * 'index' (-1 for all) are passed over. */
-static struct cni_error *
-parse_ips(const json_t *result, int index, struct cni_interface *iface)
-{
-    const json_t *ip;
-    size_t i;
-
-    iface->n_addresses = 0;
-    json_array_foreach (json_object_get(result, "ips"), i, ip) {
-        const json_t *which = json_object_get(ip, "interface");
-        struct cni_error *error;
-
-        if (index >= 0 && which && json_integer_value(which) != index) {
-            continue;
-        }
-        if (iface->n_addresses >= CNI_MAX_ADDRESSES) {
-            return cni_error(CNI_IPAM_FAILED, "more than %d addresses",
-                             CNI_MAX_ADDRESSES);
-        }
-        error = parse_ipam_address(ip, &iface->addresses[
-                                       iface->n_addresses]);
-        if (error) {
-            return error;
-        }
-        iface->n_addresses++;
-    }
-    return (iface->n_addresses ? NULL
-            : cni_error(CNI_IPAM_FAILED, "the IPAM plugin gave no address"));
+    return error;
 }
 
 /* ADD */
@@ -181,37 +152,16 @@ parse_ips(const json_t *result, int index, struct cni_interface *iface)
 static struct cni_error *
 choose_mac(const struct cni_call *call, struct cni_interface *iface)
 {
-    unsigned int b[6];
-    char end;
-
-    if (!call->mac) {
-        if (getrandom(iface->mac, sizeof iface->mac, 0)
-            != sizeof iface->mac) {
-            return cni_error(CNI_IO_FAILURE, "getrandom: %s",
-                             strerror(errno));
-        }
-        iface->mac[0] = (iface->mac[0] & 0xfe) | 0x02;
-        return NULL;
+    if (call->mac) {
+        return (cni_mac_parse(call->mac, iface->mac) ? NULL
+                : cni_error(CNI_BAD_CONFIG, "mac: \"%s\" is no unicast MAC "
+                            "address", call->mac));
     }
-    if (sscanf(call->mac, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2],
-               &b[3], &b[4], &b[5], &end) != 6 || b[0] & 1) {
-        return cni_error(CNI_BAD_CONFIG, "mac: \"%s\" is no unicast MAC "
-                         "address", call->mac);
+    if (getrandom(iface->mac, sizeof iface->mac, 0) != sizeof iface->mac) {
+        return cni_error(CNI_IO_FAILURE, "getrandom: %s", strerror(errno));
     }
-    for (int i = 0; i < 6; i++) {
-        iface->mac[i] = b[i];
-    }
+    iface->mac[0] = (iface->mac[0] & 0xfe) | 0x02;
     return NULL;
-}
-
-static char *
-mac_to_string(const struct cni_interface *iface, char buf[18])
-{
-    const uint8_t *m = iface->mac;
-
-    snprintf(buf, 18, "%02x:%02x:%02x:%02x:%02x:%02x",
-             m[0], m[1], m[2], m[3], m[4], m[5]);
-    return buf;
 }
 
 static json_t *
@@ -231,169 +181,161 @@ add_question(const struct cni_call *call, const struct cni_interface *iface)
                      "containerID", call->container_id,
                      "ifname", call->ifname, "netns", call->netns,
                      "hostInterface", iface->host,
-                     "mac", mac_to_string(iface, mac), "ips", ips,
+                     "mac", cni_mac_format(iface->mac, mac), "ips", ips,
                      "podNamespace", call->pod_namespace,
                      "podName", call->pod_name);
 }
 
+/* What an ADD has brought about, to be undone should it fail. */
+struct add {
+    struct cni_interface iface;
+    struct cni_delegate ipam;
+    json_t *conf;               /* The IPAM plugin's configuration. */
+    json_t *result;             /* Its answer. */
+    bool has_ipam;              /* It may have given addresses. */
+    bool has_pair;              /* The devices exist. */
+    bool may_be_attached;       /* lateend may have the attachment. */
+};
+
+/* As well as it can. */
 static void
-print_result(const struct cni_call *call, const struct cni_interface *iface,
-             const json_t *ipam)
+roll_back(const struct cni_call *call, const struct add *add)
 {
-    bool with_version = !strncmp(call->version, "0.", 2);
-    json_t *ips = json_array(), *routes = json_array(), *result, *dns;
-    char mac[18], text[INET6_ADDRSTRLEN + 4];
-
-    for (size_t i = 0; i < iface->n_addresses; i++) {
-        const struct cni_address *a = &iface->addresses[i];
-        bool v4 = a->family == AF_INET;
-        json_t *ip = json_object();
-
-        if (with_version) {
-            json_object_set_new(ip, "version", json_string(v4 ? "4" : "6"));
-        }
-        json_object_set_new(ip, "interface", json_integer(1));
-        inet_ntop(a->family, a->address, text, sizeof text);
-        sprintf(text + strlen(text), "/%d", a->prefix_length);
-        json_object_set_new(ip, "address", json_string(text));
-        if (a->has_gateway) {
-            inet_ntop(a->family, a->gateway, text, sizeof text);
-            json_object_set_new(ip, "gateway", json_string(text));
-            json_array_append_new(routes, json_pack(
-                                      "{s:s, s:s}", "dst",
-                                      v4 ? "0.0.0.0/0" : "::/0",
-                                      "gw", text));
-        }
-        json_array_append_new(ips, ip);
-    }
-    dns = json_object_get(call->conf, "dns");
-    dns = dns ? dns : json_object_get(ipam, "dns");
-    result = json_pack("{s:s, s:[{s:s}, {s:s, s:s, s:s}], s:o, s:o, s:O*}",
-                       "cniVersion", call->version, "interfaces",
-                       "name", iface->host,
-                       "name", call->ifname,
-                       "mac", mac_to_string(iface, mac),
-                       "sandbox", call->netns,
-                       "ips", ips, "routes", routes, "dns", dns);
-    if (!json_object_get(result, "dns")) {
-        json_object_set_new(result, "dns", json_object());
-    }
-    json_dumpf(result, stdout, JSON_INDENT(4));
-    putchar('\n');
-    json_decref(result);
-}
-
-/* Undoes what an ADD has done so far, as well as it can. */
-static void
-roll_back(const struct cni_call *call, const struct cni_interface *iface,
-          const json_t *conf, bool pair, bool attached)
-{
-    if (attached) {
+    if (add->may_be_attached) {
         json_t *question = attachment_question(call), *answer = NULL;
 
         cni_error_free(call_agent(call, "cni/del", question, &answer));
         json_decref(answer);
         json_decref(question);
     }
-    if (pair) {
-        cni_error_free(cni_pair_delete(iface->host));
+    if (add->has_pair) {
+        cni_error_free(cni_pair_delete(add->iface.host));
     }
-    cni_error_free(cni_delegate(call, "DEL", conf, NULL));
+    if (add->has_ipam) {
+        cni_error_free(run_ipam(call, "DEL", add->conf));
+    }
+}
+
+/* Has lateend put the port on the bridge while the container's end gets its
+ * addresses. */
+static struct cni_error *
+attach(const struct cni_call *call, const struct cni_netns *ns,
+       struct add *add)
+{
+    json_t *question = add_question(call, &add->iface), *answer = NULL;
+    struct cni_error *error, *refusal;
+    struct ctl_call ctl;
+
+    ask_agent(call, "cni/add", question, &ctl);
+    error = cni_pair_configure(ns, call, &add->iface);
+    refusal = agent_answer(&ctl, &answer, &add->may_be_attached);
+    json_decref(question);
+    json_decref(answer);
+    if (error) {
+        cni_error_free(refusal);
+        return error;
+    }
+    return refusal;
+}
+
+static struct cni_error *
+run_add(const struct cni_call *call, const struct cni_netns *ns,
+        struct add *add)
+{
+    json_t *question = attachment_question(call), *info = NULL;
+    struct cni_error *error, *ipam_error;
+
+    error = call_agent(call, "cni/info", question, &info);
+    json_decref(question);
+    if (error) {
+        return error;
+    }
+    add->iface.mtu = json_integer_value(json_object_get(info, "mtu"));
+    add->iface.tx_checksum_off
+        = json_is_true(json_object_get(info, "txChecksumOff"));
+    add->conf = ipam_conf(call, info);
+    json_decref(info);
+
+    cni_delegate_feed(&add->ipam, add->conf);
+    add->has_ipam = true;
+    error = cni_pair_create(ns, call, &add->iface);
+    add->has_pair = !error;
+    ipam_error = cni_delegate_finish(&add->ipam, &add->result);
+    if (error) {
+        cni_error_free(ipam_error);
+        return error;
+    }
+    error = ipam_error;
+    error = error ? error : cni_result_parse_ipam(add->result, &add->iface);
+    error = error ? error : attach(call, ns, add);
+    if (!error && !cni_result_print(call, &add->iface, add->result)) {
+        error = cni_error(CNI_IO_FAILURE, "nobody takes the result");
+    }
+    return error;
 }
 
 static struct cni_error *
 cmd_add(const struct cni_call *call)
 {
-    struct cni_interface iface = { .mtu = 0 };
-    json_t *info = NULL, *conf = NULL, *ipam = NULL, *answer = NULL;
-    bool pair = false, asked = false;
+    struct add add = { .has_ipam = false };
     struct cni_error *error;
     struct cni_netns ns;
-    struct ctl_call ctl;
 
     error = cni_netns_open(&ns, call);
     if (error) {
         return error;
     }
-    json_t *question = attachment_question(call);
-    error = choose_mac(call, &iface);
-    error = error ? error : call_agent(call, "cni/info", question, &info);
+    cni_host_name(call, add.iface.host);
+    error = choose_mac(call, &add.iface);
+    error = error ? error : cni_delegate_start(&add.ipam, call, "ADD");
+    error = error ? error : run_add(call, &ns, &add);
     if (error) {
-        goto done;
+        cni_delegate_cancel(&add.ipam);
+        roll_back(call, &add);
     }
-    json_decref(question);
-    question = NULL;
-    cni_host_name(call, iface.host);
-    iface.mtu = json_integer_value(json_object_get(info, "mtu"));
-    iface.tx_checksum_off
-        = json_is_true(json_object_get(info, "txChecksumOff"));
-
-    conf = ipam_conf(call, info);
-    error = cni_delegate(call, "ADD", conf, &ipam);
-    if (error) {
-        /* The specification wants its DEL after its failed ADD. */
-        cni_error_free(cni_delegate(call, "DEL", conf, NULL));
-        goto done;
-    }
-    error = parse_ips(ipam, -1, &iface);
-    error = error ? error : cni_pair_create(&ns, call, &iface);
-    pair = !error;
-    if (!error) {
-        /* lateend puts the port on the bridge while the container's end gets
-         * its addresses. */
-        question = add_question(call, &iface);
-        ask_agent(call, "cni/add", question, &ctl);
-        asked = true;
-        error = cni_pair_configure(&ns, call, &iface);
-
-        struct cni_error *refusal = agent_answer(&ctl, &answer);
-        if (error) {
-            cni_error_free(refusal);
-        } else {
-            error = refusal;
-        }
-    }
-    if (error) {
-        roll_back(call, &iface, conf, pair, asked);
-    } else {
-        print_result(call, &iface, ipam);
-    }
-
-done:
-    json_decref(question);
-    json_decref(info);
-    json_decref(conf);
-    json_decref(ipam);
-    json_decref(answer);
+    json_decref(add.conf);
+    json_decref(add.result);
     cni_netns_close(&ns);
     return error;
 }
 
 /* DEL */
 
-/* Flows and port first, so that nothing is left that could let the next
- * owner of the address or port number pass.  Without lateend nothing is
+/* Flows and port first: as long as there are any, nobody else may have the
+ * address, and Open vSwitch would miss the device.  Without lateend nothing is
  * undone, and the runtime comes again. */
 static struct cni_error *
 cmd_del(const struct cni_call *call)
 {
     json_t *question = attachment_question(call), *info = NULL;
-    struct cni_error *error = call_agent(call, "cni/del", question, &info);
+    struct cni_error *error, *ipam_error, *pair_error;
+    struct cni_delegate ipam;
     char host[IFNAMSIZ];
 
+    ipam_error = cni_delegate_start(&ipam, call, "DEL");
+    error = call_agent(call, "cni/del", question, &info);
     json_decref(question);
-    if (!error) {
-        cni_host_name(call, host);
-        error = cni_pair_delete(host);
+    if (error) {
+        cni_delegate_cancel(&ipam);
+        cni_error_free(ipam_error);
+        return error;
     }
-    if (!error) {
-        json_t *conf = ipam_conf(call, info);
-
-        error = cni_delegate(call, "DEL", conf, NULL);
-        json_decref(conf);
+    json_t *conf = ipam_conf(call, info);
+    if (!ipam_error) {
+        cni_delegate_feed(&ipam, conf);
     }
+    cni_host_name(call, host);
+    pair_error = cni_pair_delete(host);
+    if (!ipam_error) {
+        ipam_error = cni_delegate_finish(&ipam, NULL);
+    }
+    json_decref(conf);
     json_decref(info);
-    return error;
+    if (ipam_error) {
+        cni_error_free(pair_error);
+        return ipam_error;
+    }
+    return pair_error;
 }
 
 /* CHECK */
@@ -401,33 +343,18 @@ cmd_del(const struct cni_call *call)
 static struct cni_error *
 cmd_check(const struct cni_call *call)
 {
-    const json_t *previous = json_object_get(call->conf, "prevResult");
     struct cni_interface iface = { .mtu = 0 };
-    json_t *info = NULL, *conf, *elem;
-    const json_t *interfaces = json_object_get(previous, "interfaces");
+    json_t *question, *info = NULL, *conf;
     struct cni_error *error;
     struct cni_netns ns;
-    int index = -1;
-    size_t i;
 
-    json_array_foreach (interfaces, i, elem) {
-        const char *name = json_string_value(json_object_get(elem, "name"));
-
-        if (name && !strcmp(name, call->ifname)
-            && json_object_get(elem, "sandbox")) {
-            index = i;
-        }
-    }
-    if (index < 0) {
-        return cni_error(CNI_BAD_CONFIG, "prevResult: no interface %s in a "
-                         "container", call->ifname);
-    }
-    error = parse_ips(previous, index, &iface);
+    error = cni_result_parse_previous(call, &iface);
     error = error ? error : cni_netns_open(&ns, call);
     if (error) {
         return error;
     }
-    json_t *question = attachment_question(call);
+    cni_host_name(call, iface.host);
+    question = attachment_question(call);
     error = call_agent(call, "cni/check", question, &info);
     json_decref(question);
     if (!error) {
@@ -436,7 +363,7 @@ cmd_check(const struct cni_call *call)
     }
     if (!error) {
         conf = ipam_conf(call, info);
-        error = cni_delegate(call, "CHECK", conf, NULL);
+        error = run_ipam(call, "CHECK", conf);
         json_decref(conf);
     }
     json_decref(info);
@@ -445,7 +372,7 @@ cmd_check(const struct cni_call *call)
 }
 
 static void
-cmd_version(void)
+cmd_version(const struct cni_call *call)
 {
     json_t *versions = json_array();
     json_t *object;
@@ -453,7 +380,7 @@ cmd_version(void)
     for (size_t i = 0; cni_versions[i]; i++) {
         json_array_append_new(versions, json_string(cni_versions[i]));
     }
-    object = json_pack("{s:s, s:o}", "cniVersion", "1.0.0",
+    object = json_pack("{s:s, s:o}", "cniVersion", call->version,
                        "supportedVersions", versions);
     json_dumpf(object, stdout, 0);
     putchar('\n');
@@ -524,7 +451,7 @@ main(int argc, char *argv[])
             error = cmd_check(&call);
             break;
         case CNI_VERSION:
-            cmd_version();
+            cmd_version(&call);
             break;
         }
     }
