@@ -526,6 +526,7 @@ control_recompute(struct unixctl_conn *conn, int argc OVS_UNUSED,
     struct lateend *d = d_;
 
     sync_recompute(&d->sync);
+    ofctrl_reread(d->ofctrl);
     add_waiter(d, conn, true);
 }
 

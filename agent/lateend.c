@@ -453,6 +453,7 @@ serve_cni(struct lateend *d)
         .mtu = d->mtu,
         .compiled = d->sync.seen,
         .flows_seqno = flow_table_seqno(d->flow_table),
+        .installed = ofctrl_installed(d->ofctrl),
         .realized = ofctrl_realized(d->ofctrl),
     };
 
