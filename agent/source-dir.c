@@ -17,6 +17,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -44,6 +45,9 @@ VLOG_DEFINE_THIS_MODULE(source_dir);
 /* How much to do in a turn of the main loop. */
 #define LOOKS_PER_RUN 256
 #define LOAD_MS_PER_RUN 5
+
+/* A file of this size, in bytes, leaves behind memory worth giving back. */
+#define TRIM_SIZE (1024 * 1024)
 
 /* The folder below the directory where nodes publish. */
 #define STATUS "status"
@@ -81,7 +85,6 @@ struct source_dir {
     struct shash files;         /* "struct dir_file"s, by 'name'. */
     struct ovs_list todo;       /* "struct dir_file"s to read. */
     size_t n_gone;              /* Files that have a 'gone_at'. */
-    bool synced;
 
     /* The scan, that looks at all files. */
     unsigned int scan;          /* Its number, from 1. */
@@ -212,7 +215,7 @@ source_dir_run(struct source *source, struct model *model)
     pod_status_run(&s->published);
     if (s->scan && !s->scanning && !s->unsettled && !s->dir.error
         && ovs_list_is_empty(&s->todo)) {
-        s->synced = true;
+        s->up.synced = true;
     }
 }
 
@@ -245,7 +248,7 @@ source_dir_get_status(const struct source *source,
     };
     const struct shash_node **nodes = shash_sort(&s->files);
 
-    status->synced = s->synced;
+    status->synced = s->up.synced;
     status->n_objects = hmap_count(&s->catalog.objects);
     status->n_ignored = 0;
     for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
@@ -558,7 +561,7 @@ look_at(struct source_dir *s, const char *name)
         /* Reading it will tell the same. */
         file_needs_load(s, file);
     } else if (!file->loaded || !same_state(&st, &file->state)) {
-        if (!s->synced || same_state(&st, &file->seen)) {
+        if (!s->up.synced || same_state(&st, &file->seen)) {
             file_needs_load(s, file);
         } else {
             s->unsettled = true;
@@ -683,6 +686,9 @@ file_load(struct source_dir *s, struct dir_file *file, struct model *model)
         log_new_errors(file, &old);
         svec_destroy(&old);
         free(text);
+        if (size >= TRIM_SIZE) {
+            malloc_trim(0);
+        }
     }
 }
 

@@ -29,7 +29,7 @@ struct source_pod {
 
 /* How a source fares. */
 struct source_status {
-    bool synced;                /* Everything has been read once. */
+    bool synced;                /* As source_is_synced(). */
     size_t n_objects;           /* Objects that it holds in the model. */
     size_t n_ignored;           /* Objects of kinds that it does not know. */
     struct svec *errors;        /* What is wrong now, one line each: filled in
@@ -50,7 +50,16 @@ struct source_class {
 /* The first member of every kind's own struct. */
 struct source {
     const struct source_class *class;
+    bool synced;                /* See source_is_synced(). */
 };
+
+/* Whether everything has been read once: from then on, what the model does
+ * not hold does not exist. */
+static inline bool
+source_is_synced(const struct source *source)
+{
+    return source->synced;
+}
 
 /* Brings 'model' up to date with the source, a bounded piece at a time, and
  * publishes what is to be published. */
@@ -68,8 +77,9 @@ source_wait(struct source *source)
 }
 
 /* Makes the 'n' pods in 'pods', in any order, what 'node' (this node's name)
- * publishes.  source_run() does the work, and repeats it if it fails.  Cheap
- * if nothing has changed since the last call. */
+ * publishes.  source_run() does the work, and repeats it if it fails.  There
+ * is nothing to do if nothing has changed since the last call, but to find
+ * that out costs time for each pod. */
 static inline void
 source_publish(struct source *source, const char *node,
                const struct source_pod *pods, size_t n)
@@ -78,7 +88,7 @@ source_publish(struct source *source, const char *node,
 }
 
 /* Fills in '*status', whose 'errors' the caller has initialized: the source
- * adds to it. */
+ * adds to it.  For an operator's eyes: its cost grows with the source. */
 static inline void
 source_get_status(const struct source *source, struct source_status *status)
 {
