@@ -2,6 +2,7 @@
 
 dist_man_MANS += \
 	doc/lateend.8 \
+	doc/lateend.yaml.5 \
 	doc/lateenctl.8
 
 EXTRA_DIST += \
