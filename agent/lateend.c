@@ -448,13 +448,12 @@ serve_cni(struct lateend *d)
     struct cni_server_ctx ctx = {
         .model = &d->model,
         .ovsdb = d->ovsdb,
+        .flow_table = d->flow_table,
+        .ofctrl = d->ofctrl,
         .config = d->config,
         .node = d->node,
         .mtu = d->mtu,
         .compiled = d->sync.seen,
-        .flows_seqno = flow_table_seqno(d->flow_table),
-        .installed = ofctrl_installed(d->ofctrl),
-        .realized = ofctrl_realized(d->ofctrl),
     };
 
     cni_server_run(d->cni, &ctx);

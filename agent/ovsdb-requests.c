@@ -89,7 +89,7 @@ ovsdb_request_destroy(struct ovsdb_request *up)
     }
 }
 
-void
+bool
 ovsdb_requests_write(struct ovs_list *queue, const struct ovsdb_rows *rows,
                      const struct ovsrec_bridge *br,
                      struct ovsdb_idl_txn *txn)
@@ -98,6 +98,7 @@ ovsdb_requests_write(struct ovs_list *queue, const struct ovsdb_rows *rows,
      * one of them builds on what comes of the request before it. */
     struct sset busy = SSET_INITIALIZER(&busy);
     struct request *req;
+    bool deletes = false;
 
     LIST_FOR_EACH_SAFE (req, list_node, queue) {
         if ((req->alone && !sset_is_empty(&busy))
@@ -123,6 +124,7 @@ ovsdb_requests_write(struct ovs_list *queue, const struct ovsdb_rows *rows,
             ovsrec_bridge_update_ports_delvalue(
                 br, ovsdb_rows_port(rows, iface->name));
             sset_add(&busy, iface->name);
+            deletes = true;
         }
         sset_add(&busy, req->key);
         req->sent = true;
@@ -131,10 +133,12 @@ ovsdb_requests_write(struct ovs_list *queue, const struct ovsdb_rows *rows,
         }
     }
     sset_destroy(&busy);
+    return deletes;
 }
 
 void
-ovsdb_requests_finish(struct ovs_list *queue, bool again, const char *error)
+ovsdb_requests_finish(struct ovs_list *queue, bool again, const char *error,
+                      int64_t cfg)
 {
     struct request *req;
     size_t n = 0;
@@ -151,6 +155,7 @@ ovsdb_requests_finish(struct ovs_list *queue, bool again, const char *error)
             req->sent = false;
             req->alone = req->alone || alone;
             if (!(again || alone) || (req->abandoned && req->attach)) {
+                req->up.cfg = req->attach ? 0 : cfg;
                 request_end(req, nullable_xstrdup(error));
             }
         }

@@ -513,8 +513,10 @@ start_txn(struct ovsdb *ovs)
     }
     if (!ovs->txn_is_setup) {
         const struct ovsrec_bridge *br = find_bridge(ovs);
-        if (br) {
-            ovsdb_requests_write(&ovs->requests, &ovs->rows, br, ovs->txn);
+        if (br && ovsdb_requests_write(&ovs->requests, &ovs->rows, br,
+                                       ovs->txn)) {
+            ovsdb_idl_txn_increment(ovs->txn, &row->header_,
+                                    &ovsrec_open_vswitch_col_next_cfg, false);
         }
     }
     finish_txn(ovs);
@@ -542,7 +544,11 @@ finish_txn(struct ovsdb *ovs)
     }
 
     if (!ovs->txn_is_setup) {
-        ovsdb_requests_finish(&ovs->requests, status == TXN_TRY_AGAIN, error);
+        int64_t cfg = (status == TXN_SUCCESS
+                       ? ovsdb_idl_txn_get_increment_new_value(ovs->txn) : 0);
+
+        ovsdb_requests_finish(&ovs->requests, status == TXN_TRY_AGAIN, error,
+                              cfg);
     } else if (status == TXN_SUCCESS) {
         ovs->setup_cfg = ovsdb_idl_txn_get_increment_new_value(ovs->txn);
         ovs->setup_due = true;

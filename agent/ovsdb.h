@@ -121,6 +121,9 @@ enum ovsdb_request_status {
 struct ovsdb_request {
     enum ovsdb_request_status status;
     char *error;                /* For OVSDB_REQUEST_FAILED, why. */
+    int64_t cfg;                /* For OVSDB_REQUEST_DONE, after detaching:
+                                 * ovs-vswitchd lets go of the device before
+                                 * cur_cfg in the facts gets there. */
 };
 
 /* Asks for a port 'a->hostif' on the bridge for '*a', which is copied.  Its

@@ -2,6 +2,8 @@
 
 # The agent's side
 liblateen_a_SOURCES += \
+	cni/cni-request.c \
+	cni/cni-request.h \
 	cni/cni-server.c \
 	cni/cni-server.h
 

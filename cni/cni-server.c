@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The agent's side of the CNI plugin's calls: see cni-server.h. */
+/* The agent's side of the CNI plugin's calls: see cni-server.h.
+ *
+ * Calls about one attachment follow one another: one that adds or deletes it
+ * ends before a later one begins, and a call to delete makes an earlier one to
+ * add give up.  So a runtime that has lost patience with an ADD can clean up
+ * at once. */
 
 #include <config.h>
 #include "cni-server.h"
 
+#include <limits.h>
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,23 +17,30 @@
 #include "agent/config.h"
 #include "agent/model.h"
 #include "agent/ovsdb.h"
+#include "cni-request.h"
+#include "flows/compile.h"
+#include "flows/flow-table.h"
+#include "flows/ofctrl.h"
+#include "hash.h"
 #include "openvswitch/json.h"
 #include "openvswitch/list.h"
+#include "openvswitch/ofp-flow.h"
 #include "openvswitch/ofp-port.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
-#include "packets.h"
 #include "timeval.h"
 #include "unixctl.h"
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(cni);
 
-/* How long a call may take, in ms.  The plugin waits longer. */
+/* How long a call may take, and how long its answer may be put off by undoing
+ * what it has done, in ms.  The plugin waits longer. */
 #define CALL_TIMEOUT 10000
+#define UNDO_TIMEOUT 2000
 
-/* No container has more addresses. */
-#define MAX_IPS 16
+/* How often the attachments' devices are looked at, in ms. */
+#define REAP_INTERVAL 5000
 
 enum call_type {
     CALL_INFO,
@@ -40,162 +53,91 @@ enum call_state {
     CALL_NEW,
     CALL_OVSDB,                 /* 'request' is under way. */
     CALL_FLOWS,                 /* Waits for the flows. */
+    CALL_DUMP,                  /* CALL_CHECK: the switch tells its flows. */
+    CALL_UNDO,                  /* CALL_ADD: 'request' takes it back. */
 };
 
-/* A call of the plugin. */
+/* A call of the plugin, or one of our own, to delete, without 'conn'. */
 struct call {
     struct ovs_list list_node;  /* In cni_server.calls. */
-    struct unixctl_conn *conn;
+    struct unixctl_conn *conn;  /* NULL if nobody waits for an answer. */
     enum call_type type;
     enum call_state state;
     struct attachment *a;       /* What it is about; only its names unless
                                  * CALL_ADD. */
+    uint32_t hash;              /* Of its name. */
     struct ovsdb_request *request;
+    long long int started;      /* In ms. */
     long long int deadline;     /* In ms. */
     uint64_t model_seqno;       /* CALL_DEL: the change that removed it. */
     uint64_t flows_seqno;       /* CALL_DEL: the flows' change; 0 if not known
                                  * yet. */
+    char *error;                /* CALL_UNDO: what to answer. */
+
+    /* CALL_DUMP. */
+    size_t n_flows;             /* That the switch has. */
+    bool dumped;                /* It has told all. */
+    char *dump_error;           /* Or why not. */
 };
 
 struct cni_server {
     struct ovs_list calls;      /* "struct call"s, oldest first. */
+    uint64_t released;          /* The flows' change that took away those of
+                                 * the last attachment that was deleted. */
+    long long int next_reap;    /* In ms. */
 };
 
-/* Parsing. */
+static void run_info(struct cni_server *, const struct cni_server_ctx *,
+                     struct call *);
+static void run_add(struct cni_server *, const struct cni_server_ctx *,
+                    struct call *);
+static void run_del(struct cni_server *, const struct cni_server_ctx *,
+                    struct call *);
+static void run_check(const struct cni_server_ctx *, struct call *);
+static void time_out(const struct cni_server_ctx *, struct call *);
+static void reap(struct cni_server *, const struct cni_server_ctx *);
 
-static const char *
-get_string(const struct json *object, const char *name)
+/* Takes ownership of 'a'. */
+static void
+call_create(struct cni_server *server, struct unixctl_conn *conn,
+            enum call_type type, struct attachment *a)
 {
-    const struct json *value = shash_find_data(json_object(object), name);
+    struct call *call = xzalloc(sizeof *call);
 
-    return value && value->type == JSON_STRING ? json_string(value) : NULL;
+    call->conn = conn;
+    call->type = type;
+    call->a = a;
+    call->hash = hash_string(a->obj.name, 0);
+    call->started = time_msec();
+    call->deadline = call->started + CALL_TIMEOUT;
+    ovs_list_push_back(&server->calls, &call->list_node);
+    poll_immediate_wake();
 }
 
-/* Whether 's' is short and plain enough for a column of OVSDB. */
-static bool
-is_plain(const char *s)
+static void
+call_destroy(struct call *call)
 {
-    size_t n = strlen(s);
-
-    if (!n || n > 1024) {
-        return false;
-    }
-    for (; *s; s++) {
-        if ((unsigned char) *s <= ' ' || *s == 0x7f) {
-            return false;
-        }
-    }
-    return true;
+    ovsdb_request_destroy(call->request);
+    model_object_free(&call->a->obj);
+    ovs_list_remove(&call->list_node);
+    free(call->error);
+    free(call->dump_error);
+    free(call);
 }
-
-static char *
-parse_add(const struct json *object, struct attachment *a)
-{
-    const char *netns = get_string(object, "netns");
-    const char *hostif = get_string(object, "hostInterface");
-    const char *mac = get_string(object, "mac");
-    const char *namespace = get_string(object, "podNamespace");
-    const char *name = get_string(object, "podName");
-    const struct json *ips = shash_find_data(json_object(object), "ips");
-
-    if (!netns || !is_plain(netns)) {
-        return xstrdup("4 netns is missing");
-    }
-    if (!hostif || !is_plain(hostif) || strlen(hostif) >= IFNAMSIZ) {
-        return xstrdup("4 hostInterface is missing or no interface's name");
-    }
-    if (!mac || !eth_addr_from_string(mac, &a->mac)
-        || eth_addr_is_multicast(a->mac) || eth_addr_is_zero(a->mac)) {
-        return xstrdup("7 mac is missing or no unicast MAC address");
-    }
-    if (!ips || ips->type != JSON_ARRAY || !ips->array.n
-        || ips->array.n > MAX_IPS) {
-        return xasprintf("7 ips: 1 to %d addresses are wanted", MAX_IPS);
-    }
-    for (size_t i = 0; i < ips->array.n; i++) {
-        struct ip_prefix p = { .plen = 128 };
-
-        if (ips->array.elems[i]->type != JSON_STRING
-            || !ip_addr_parse(json_string(ips->array.elems[i]), &p.addr)) {
-            return xstrdup("7 ips: that is no address");
-        }
-        if (ip_prefix_list_contains(&a->ips, &p.addr)) {
-            return xasprintf("7 ips: %s is there twice",
-                             json_string(ips->array.elems[i]));
-        }
-        ip_prefix_list_add(&a->ips, &p);
-    }
-    if (!namespace != !name || (name && (!is_plain(name)
-                                         || !is_plain(namespace)))) {
-        return xstrdup("4 podNamespace and podName go together");
-    }
-    a->netns = xstrdup(netns);
-    a->hostif = xstrdup(hostif);
-    a->pod_namespace = nullable_xstrdup(namespace);
-    a->pod_name = nullable_xstrdup(name);
-    return NULL;
-}
-
-char *
-cni_server_parse(const char *text, bool add, struct attachment **ap)
-{
-    struct json *object = json_from_string(text);
-    char *error = NULL;
-
-    *ap = NULL;
-    if (object->type != JSON_OBJECT) {
-        error = xstrdup("6 the parameter is no JSON object");
-    } else {
-        const char *container_id = get_string(object, "containerID");
-        const char *ifname = get_string(object, "ifname");
-
-        if (!container_id || !is_plain(container_id)
-            || strchr(container_id, '/')) {
-            error = xstrdup("4 containerID is missing");
-        } else if (!ifname || !is_plain(ifname) || strchr(ifname, '/')) {
-            error = xstrdup("4 ifname is missing");
-        } else {
-            char *key = attachment_key(container_id, ifname);
-            struct attachment *a
-                = attachment_cast(model_object_new(MODEL_ATTACHMENT, NULL,
-                                                   key));
-
-            free(key);
-            a->container_id = xstrdup(container_id);
-            a->ifname = xstrdup(ifname);
-            error = add ? parse_add(object, a) : NULL;
-            if (error) {
-                model_object_free(&a->obj);
-            } else {
-                *ap = a;
-            }
-        }
-    }
-    json_destroy(object);
-    return error;
-}
-
-/* Calls. */
 
 static void
 take_call(struct unixctl_conn *conn, const char *text, enum call_type type,
           struct cni_server *server)
 {
     struct attachment *a;
-    char *error = cni_server_parse(text, type == CALL_ADD, &a);
+    char *error = cni_request_parse(text, type == CALL_ADD, &a);
 
     if (error) {
         unixctl_command_reply_error(conn, error);
         free(error);
-        return;
+    } else {
+        call_create(server, conn, type, a);
     }
-    struct call *call = xzalloc(sizeof *call);
-    call->conn = conn;
-    call->type = type;
-    call->a = a;
-    call->deadline = time_msec() + CALL_TIMEOUT;
-    ovs_list_push_back(&server->calls, &call->list_node);
-    poll_immediate_wake();
 }
 
 #define DEFINE_COMMAND(NAME, TYPE)                                      \
@@ -213,7 +155,7 @@ DEFINE_COMMAND(command_check, CALL_CHECK)
 struct cni_server *
 cni_server_create(void)
 {
-    struct cni_server *server = xmalloc(sizeof *server);
+    struct cni_server *server = xzalloc(sizeof *server);
 
     ovs_list_init(&server->calls);
     unixctl_command_register("cni/info", "JSON", 1, 1, command_info, server);
@@ -224,22 +166,118 @@ cni_server_create(void)
     return server;
 }
 
-static void
-end_call(struct call *call)
+void
+cni_server_run(struct cni_server *server, const struct cni_server_ctx *ctx)
 {
-    ovsdb_request_destroy(call->request);
-    model_object_free(&call->a->obj);
-    ovs_list_remove(&call->list_node);
-    free(call);
+    struct call *call;
+
+    reap(server, ctx);
+    LIST_FOR_EACH_SAFE (call, list_node, &server->calls) {
+        if (time_msec() >= call->deadline) {
+            time_out(ctx, call);
+            continue;
+        }
+        switch (call->type) {
+        case CALL_INFO:
+            run_info(server, ctx, call);
+            break;
+        case CALL_ADD:
+            run_add(server, ctx, call);
+            break;
+        case CALL_DEL:
+            run_del(server, ctx, call);
+            break;
+        case CALL_CHECK:
+            run_check(ctx, call);
+            break;
+        default:
+            OVS_NOT_REACHED();
+        }
+    }
 }
 
-/* Ends the call with an error, which it takes. */
+/* Everything that calls wait for wakes the main loop by itself. */
+void
+cni_server_wait(struct cni_server *server)
+{
+    const struct call *call;
+
+    LIST_FOR_EACH (call, list_node, &server->calls) {
+        poll_timer_wait_until(call->deadline);
+    }
+    poll_timer_wait_until(server->next_reap);
+}
+
+/* Whether both are about one attachment. */
+static bool
+is_same(const struct call *a, const struct call *b)
+{
+    return a->hash == b->hash && !strcmp(a->a->obj.name, b->a->obj.name);
+}
+
+/* Whether 'call' has to wait for an earlier one. */
+static bool
+is_blocked(const struct cni_server *server, const struct call *call)
+{
+    const struct call *other;
+
+    LIST_FOR_EACH (other, list_node, &server->calls) {
+        if (other == call) {
+            break;
+        } else if ((other->type == CALL_ADD || other->type == CALL_DEL)
+                   && is_same(call, other)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether the attachment that 'call' adds is to be deleted already. */
+static bool
+is_cancelled(const struct cni_server *server, const struct call *call)
+{
+    const struct call *other = call;
+
+    LIST_FOR_EACH_CONTINUE (other, list_node, &server->calls) {
+        if (other->type == CALL_DEL && is_same(call, other)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Answers with 'error', of which it takes ownership, if anybody waits. */
+static void
+answer_error(struct call *call, char *error)
+{
+    if (call->conn) {
+        unixctl_command_reply_error(call->conn, error);
+        call->conn = NULL;
+    }
+    free(error);
+}
+
+/* Ends the call with an error, of which it takes ownership. */
 static void
 refuse(struct call *call, char *error)
 {
-    unixctl_command_reply_error(call->conn, error);
-    free(error);
-    end_call(call);
+    answer_error(call, error);
+    call_destroy(call);
+}
+
+/* Takes back what an ADD has done, then ends it with 'error', of which it
+ * takes ownership. */
+static void
+undo(const struct cni_server_ctx *ctx, struct call *call, char *error)
+{
+    VLOG_INFO("%s: not attached: %s", call->a->obj.name, error);
+    ovsdb_request_destroy(call->request);
+    call->request = ovsdb_detach(ctx->ovsdb, call->a->container_id,
+                                 call->a->ifname);
+    call->state = CALL_UNDO;
+    call->error = error;
+    call->deadline = time_msec() + UNDO_TIMEOUT;
+    poll_immediate_wake();
 }
 
 /* Ends the call with what the plugin has to know of this node: networks, their
@@ -267,14 +305,17 @@ reply(struct call *call, const struct cni_server_ctx *ctx)
     json_object_put(object, "txChecksumOff",
                     json_boolean_create(!strcmp(ctx->config->datapath_type,
                                                 "netdev")));
-    char *s = json_to_string(object, 0);
-    unixctl_command_reply(call->conn, s);
-    free(s);
+    if (call->conn) {
+        char *s = json_to_string(object, 0);
+
+        unixctl_command_reply(call->conn, s);
+        free(s);
+    }
     json_destroy(object);
-    end_call(call);
+    call_destroy(call);
 }
 
-/* Whether the node is ready to give containers interfaces; if not, why. */
+/* Why the node is not ready to give containers interfaces, or NULL. */
 static char *
 not_ready(const struct cni_server_ctx *ctx)
 {
@@ -289,130 +330,210 @@ not_ready(const struct cni_server_ctx *ctx)
     } else if (!ctx->mtu) {
         return xasprintf("11 the MTU is not known: no device of this node "
                          "has an address of Node \"%s\"", ctx->node);
-    } else if (!facts->connected || facts->gateway_ofport == OFPP_NONE) {
-        return xstrdup("11 Open vSwitch is not ready");
+    } else if (!facts->connected) {
+        return xstrdup("11 there is no connection to Open vSwitch's "
+                       "database");
+    } else if (facts->gateway_ofport == OFPP_NONE
+               || !ofctrl_is_connected(ctx->ofctrl)) {
+        return xstrdup("11 Open vSwitch's bridge is not ready");
     }
     return NULL;
 }
 
-/* What stands against 'a', or NULL. */
+/* The flow of the attachment that the switch refuses, with its reason, or
+ * NULL. */
 static char *
-check_add(const struct cni_server *server, const struct cni_server_ctx *ctx,
-          const struct attachment *a)
+find_refusal(const struct cni_server_ctx *ctx, const struct attachment *a)
 {
-    const struct node *self = model_find_node(ctx->model, ctx->node);
-    const struct model_object *obj;
+    const struct ofctrl_refusal *refusal
+        = ofctrl_find_refusal(ctx->ofctrl, compile_cookie(&a->obj));
+
+    return (refusal
+            ? xasprintf("102 Open vSwitch refuses the flow \"%s\": %s",
+                        refusal->flow, refusal->error)
+            : NULL);
+}
+
+static void
+run_info(struct cni_server *server, const struct cni_server_ctx *ctx,
+         struct call *call)
+{
+    if (is_blocked(server, call)) {
+        return;
+    }
+
+    char *error = not_ready(ctx);
+    if (!error && model_find_attachment(ctx->model, call->a->container_id,
+                                        call->a->ifname)) {
+        error = xasprintf("104 %s is attached already", call->a->obj.name);
+    }
+    if (error) {
+        refuse(call, error);
+    } else {
+        reply(call, ctx);
+    }
+}
+
+/* Whether an address or the MAC address of what 'call' adds belongs to an
+ * attachment that is being deleted. */
+static bool
+is_being_released(const struct cni_server *server,
+                  const struct cni_server_ctx *ctx, const struct call *call)
+{
     const struct call *other;
 
-    for (size_t i = 0; i < a->ips.n; i++) {
-        const struct in6_addr *ip = &a->ips.elems[i].addr;
-        bool own = false;
+    LIST_FOR_EACH (other, list_node, &server->calls) {
+        const struct attachment *a
+            = (other->type == CALL_DEL || other->state == CALL_UNDO
+               ? model_find_attachment(ctx->model, other->a->container_id,
+                                       other->a->ifname)
+               : NULL);
+        char *conflict = a ? cni_request_conflict(call->a, a) : NULL;
 
-        for (size_t j = 0; j < self->pod_cidrs.n; j++) {
-            const struct ip_prefix *cidr = &self->pod_cidrs.elems[j];
-            struct in6_addr gw = ip_prefix_nth(cidr, 1);
-
-            own = own || (ip_prefix_contains(cidr, ip)
-                          && !ipv6_addr_equals(&gw, ip));
-        }
-        char *s = ip_to_string(ip);
-        char *error = NULL;
-        if (!own) {
-            error = xasprintf("7 address %s is in none of this node's pod "
-                              "CIDRs, or is a gateway", s);
-        }
-        MODEL_FOR_EACH (obj, MODEL_ATTACHMENT, ctx->model) {
-            if (!error
-                && ip_prefix_list_contains(&attachment_cast(obj)->ips, ip)) {
-                error = xasprintf("104 address %s is in use by %s", s,
-                                  obj->name);
-            }
-        }
-        LIST_FOR_EACH (other, list_node, &server->calls) {
-            if (!error && other->a != a && other->state != CALL_NEW
-                && ip_prefix_list_contains(&other->a->ips, ip)) {
-                error = xasprintf("104 address %s is being given to %s", s,
-                                  other->a->obj.name);
-            }
-        }
-        free(s);
-        if (error) {
-            return error;
+        if (conflict) {
+            free(conflict);
+            return true;
         }
     }
-    if (model_find_attachment(ctx->model, a->container_id, a->ifname)) {
-        return xasprintf("104 %s is attached already", a->obj.name);
+    return false;
+}
+
+/* What stands against adding, now that it begins; or NULL. */
+static char *
+check_add(const struct cni_server *server, const struct cni_server_ctx *ctx,
+          const struct call *call)
+{
+    const struct call *other;
+    char *error = not_ready(ctx);
+
+    LIST_FOR_EACH (other, list_node, &server->calls) {
+        if (!error && other->type == CALL_ADD && other->state != CALL_NEW) {
+            error = cni_request_conflict(call->a, other->a);
+        }
     }
-    return NULL;
+    return (error ? error
+            : cni_request_check(call->a, ctx->model,
+                                model_find_node(ctx->model, ctx->node)));
+}
+
+static void
+begin_add(struct cni_server *server, const struct cni_server_ctx *ctx,
+          struct call *call)
+{
+    if (is_blocked(server, call) || is_being_released(server, ctx, call)) {
+        return;
+    }
+
+    char *error = check_add(server, ctx, call);
+    if (error) {
+        refuse(call, error);
+        return;
+    }
+    call->request = ovsdb_attach(ctx->ovsdb, call->a);
+    call->state = CALL_OVSDB;
+    poll_immediate_wake();
+}
+
+/* Ends the call if the flows are in the switch.
+ *
+ * They need only be in the tables: these knew nothing of the port and the
+ * addresses before, so what the datapath has cached of them can only drop
+ * packets.  That is so once the datapath has followed the end of all earlier
+ * attachments, whose port numbers and addresses these may have been. */
+static void
+finish_add(const struct cni_server *server, const struct cni_server_ctx *ctx,
+           struct call *call)
+{
+    const struct attachment *a
+        = model_find_attachment(ctx->model, call->a->container_id,
+                                call->a->ifname);
+    const char *port_error = ovsdb_port_error(ctx->ovsdb, call->a->hostif);
+    char *error = NULL;
+
+    if (!a) {
+        refuse(call, xasprintf("101 somebody has removed the port %s",
+                               call->a->hostif));
+        return;
+    } else if (port_error) {
+        error = xasprintf("101 Open vSwitch refuses %s: %s", call->a->hostif,
+                          port_error);
+    } else if (a->flows_seqno) {
+        error = find_refusal(ctx, a);
+    }
+    if (error) {
+        undo(ctx, call, error);
+    } else if (a->flows_seqno
+               && a->flows_seqno <= ofctrl_installed(ctx->ofctrl)
+               && server->released <= ofctrl_realized(ctx->ofctrl)) {
+        VLOG_INFO("%s: attached by %s in %lld ms%s%s%s%s", a->obj.name,
+                  a->hostif, time_msec() - call->started,
+                  a->pod_name ? " as pod " : "",
+                  a->pod_name ? a->pod_namespace : "",
+                  a->pod_name ? "/" : "", a->pod_name ? a->pod_name : "");
+        reply(call, ctx);
+    }
 }
 
 static void
 run_add(struct cni_server *server, const struct cni_server_ctx *ctx,
         struct call *call)
 {
-    struct attachment *a;
-    const char *port_error;
-    char *error;
+    if ((call->state == CALL_OVSDB || call->state == CALL_FLOWS)
+        && is_cancelled(server, call)) {
+        undo(ctx, call, xstrdup("101 it is to be deleted already"));
+        return;
+    }
 
     switch (call->state) {
     case CALL_NEW:
-        error = not_ready(ctx);
-        error = error ? error : check_add(server, ctx, call->a);
-        if (error) {
-            refuse(call, error);
-            return;
-        }
-        call->request = ovsdb_attach(ctx->ovsdb, call->a);
-        call->state = CALL_OVSDB;
-        return;
+        begin_add(server, ctx, call);
+        break;
 
     case CALL_OVSDB:
         if (call->request->status == OVSDB_REQUEST_FAILED) {
             refuse(call, xasprintf("101 %s", call->request->error));
-            return;
-        } else if (call->request->status != OVSDB_REQUEST_DONE) {
-            return;
+        } else if (call->request->status == OVSDB_REQUEST_DONE) {
+            call->state = CALL_FLOWS;
+            finish_add(server, ctx, call);
         }
-        call->state = CALL_FLOWS;
-        /* fall through */
+        break;
 
     case CALL_FLOWS:
-        a = model_find_attachment(ctx->model, call->a->container_id,
-                                  call->a->ifname);
-        port_error = ovsdb_port_error(ctx->ovsdb, call->a->hostif);
-        if (!a) {
-            refuse(call, xasprintf("101 %s was detached meanwhile",
-                                   call->a->obj.name));
-        } else if (port_error) {
-            error = xasprintf("101 Open vSwitch refuses %s: %s",
-                              call->a->hostif, port_error);
-            /* The plugin's own clean-up may never come. */
-            ovsdb_request_destroy(ovsdb_detach(ctx->ovsdb,
-                                               call->a->container_id,
-                                               call->a->ifname));
-            refuse(call, error);
-        } else if (a->flows_seqno && a->flows_seqno <= ctx->installed) {
-            /* The tables are enough here: before this change they knew
-             * nothing of the port and the address, so what the datapath has
-             * cached of them can only drop packets, and only until its
-             * revalidators come by.  DEL makes sure of that. */
-            reply(call, ctx);
-        }
-        return;
+        finish_add(server, ctx, call);
+        break;
 
+    case CALL_UNDO:
+        if (call->request->status != OVSDB_REQUEST_PENDING) {
+            char *error = call->error;
+
+            call->error = NULL;
+            refuse(call, error);
+        }
+        break;
+
+    case CALL_DUMP:
     default:
         OVS_NOT_REACHED();
     }
 }
 
+/* The plugin deletes the device next, so Open vSwitch must have let go of it.
+ * It is enough that the flows are out of the tables: that the datapath has
+ * followed is for the next owner of the address or of the port's number to
+ * wait for, in finish_add(). */
 static void
-run_del(const struct cni_server_ctx *ctx, struct call *call)
+run_del(struct cni_server *server, const struct cni_server_ctx *ctx,
+        struct call *call)
 {
     switch (call->state) {
     case CALL_NEW:
+        if (is_blocked(server, call)) {
+            return;
+        }
         call->request = ovsdb_detach(ctx->ovsdb, call->a->container_id,
                                      call->a->ifname);
         call->state = CALL_OVSDB;
+        poll_immediate_wake();
         return;
 
     case CALL_OVSDB:
@@ -428,16 +549,51 @@ run_del(const struct cni_server_ctx *ctx, struct call *call)
 
     case CALL_FLOWS:
         if (!call->flows_seqno && ctx->compiled >= call->model_seqno) {
-            call->flows_seqno = ctx->flows_seqno;
+            call->flows_seqno = flow_table_seqno(ctx->flow_table);
+            server->released = MAX(server->released, call->flows_seqno);
         }
-        if (call->flows_seqno && call->flows_seqno <= ctx->realized) {
+        if (call->flows_seqno
+            && call->flows_seqno <= ofctrl_installed(ctx->ofctrl)
+            && (call->request->cfg
+                <= ovsdb_get_facts(ctx->ovsdb)->cur_cfg)) {
+            VLOG_INFO("%s: detached in %lld ms", call->a->obj.name,
+                      time_msec() - call->started);
             reply(call, ctx);
         }
         return;
 
+    case CALL_DUMP:
+    case CALL_UNDO:
     default:
         OVS_NOT_REACHED();
     }
+}
+
+static void
+take_flow(const struct ofputil_flow_stats *fs, const char *error, void *call_)
+{
+    struct call *call = call_;
+
+    if (fs) {
+        call->n_flows++;
+    } else {
+        call->dumped = true;
+        call->dump_error = nullable_xstrdup(error);
+        poll_immediate_wake();
+    }
+}
+
+static size_t
+count_wanted_flows(const struct cni_server_ctx *ctx,
+                   const struct attachment *a)
+{
+    struct flow_batch batch;
+
+    flow_batch_init(&batch, ctx->flow_table);
+    compile_attachment(a, &batch);
+    size_t n = batch.n;
+    flow_batch_uninit(&batch);
+    return n;
 }
 
 static void
@@ -448,84 +604,117 @@ run_check(const struct cni_server_ctx *ctx, struct call *call)
                                 call->a->ifname);
     const char *port_error = a ? ovsdb_port_error(ctx->ovsdb, a->hostif)
                                : NULL;
+    char *error = NULL;
 
+    /* The switch's answer, which is sure to come, needs the call. */
+    if (call->state == CALL_DUMP && !call->dumped) {
+        return;
+    }
     if (!a) {
-        refuse(call, xasprintf("101 %s is not attached: Open vSwitch's "
-                               "database has no port of it",
-                               call->a->obj.name));
+        error = xasprintf("101 %s is not attached: Open vSwitch's database "
+                          "has no port of it", call->a->obj.name);
     } else if (port_error) {
-        refuse(call, xasprintf("101 port %s: %s", a->hostif, port_error));
-    } else if (a->flows_seqno && a->flows_seqno <= ctx->realized) {
+        error = xasprintf("101 port %s: %s", a->hostif, port_error);
+    } else if (call->dump_error) {
+        error = xasprintf("11 the switch does not tell its flows: %s",
+                          call->dump_error);
+    } else if (call->state == CALL_DUMP) {
+        size_t n = count_wanted_flows(ctx, a);
+
+        if (call->n_flows != n) {
+            error = xasprintf("102 the switch has %"PRIuSIZE" of the %"
+                              PRIuSIZE" flows of %s", call->n_flows, n,
+                              call->a->obj.name);
+        }
+    } else if (a->flows_seqno) {
+        error = find_refusal(ctx, a);
+        if (!error && a->flows_seqno <= ofctrl_installed(ctx->ofctrl)) {
+            call->state = CALL_DUMP;
+            call->deadline = LLONG_MAX;
+            ofctrl_request_flows(ctx->ofctrl, OFPTT_ALL,
+                                 compile_cookie(&a->obj), OVS_BE64_MAX,
+                                 take_flow, call);
+            poll_immediate_wake();
+            return;
+        }
+    }
+    if (error) {
+        refuse(call, error);
+    } else if (call->state == CALL_DUMP) {
         reply(call, ctx);
     }
     /* Otherwise, wait: it may have been attached just now. */
 }
 
-/* The time is up: leaves nothing of an attachment. */
+/* The time is up. */
 static void
 time_out(const struct cni_server_ctx *ctx, struct call *call)
 {
-    const char *what = (call->state == CALL_OVSDB
-                        ? "Open vSwitch's database did not take it"
-                        : "its flows did not get into the switch");
+    const struct ovsdb_facts *facts = ovsdb_get_facts(ctx->ovsdb);
+    const char *what = (call->state == CALL_NEW
+                        ? "an earlier call about it, or about its address, "
+                          "has not ended"
+                        : !facts->connected
+                        ? "there is no connection to Open vSwitch's database"
+                        : call->state == CALL_OVSDB
+                        ? "Open vSwitch's database has not taken it"
+                        : "the switch has not taken its flows");
 
-    VLOG_WARN("%s: %s within %d s", call->a->obj.name, what,
-              CALL_TIMEOUT / 1000);
-    if (call->type == CALL_ADD) {
-        ovsdb_request_destroy(ovsdb_detach(ctx->ovsdb, call->a->container_id,
-                                           call->a->ifname));
+    if (call->state == CALL_UNDO) {
+        /* Goes on without anybody who waits. */
+        answer_error(call, call->error);
+        call->error = NULL;
+        call->deadline = LLONG_MAX;
+        return;
     }
-    refuse(call, xasprintf("11 %s: %s within %d s", call->a->obj.name, what,
-                           CALL_TIMEOUT / 1000));
+
+    static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(10, 10);
+    VLOG_WARN_RL(&rl, "%s: given up after %d s: %s", call->a->obj.name,
+                 CALL_TIMEOUT / 1000, what);
+
+    char *error = xasprintf("11 %s within %d s", what, CALL_TIMEOUT / 1000);
+    if (call->type == CALL_ADD && call->state != CALL_NEW) {
+        undo(ctx, call, error);
+    } else {
+        refuse(call, error);
+    }
 }
 
-void
-cni_server_run(struct cni_server *server, const struct cni_server_ctx *ctx)
+/* Deletes the attachments whose devices have gone. */
+static void
+reap(struct cni_server *server, const struct cni_server_ctx *ctx)
 {
-    struct call *call;
+    const struct model_object *obj;
 
-    LIST_FOR_EACH_SAFE (call, list_node, &server->calls) {
-        bool late = time_msec() >= call->deadline;
+    if (time_msec() < server->next_reap) {
+        return;
+    }
+    server->next_reap = time_msec() + REAP_INTERVAL;
+    if (!ovsdb_get_facts(ctx->ovsdb)->connected) {
+        return;
+    }
+    MODEL_FOR_EACH (obj, MODEL_ATTACHMENT, ctx->model) {
+        const struct attachment *a = attachment_cast(obj);
+        uint32_t hash = hash_string(obj->name, 0);
+        const struct call *call;
+        bool busy = false;
 
-        if (late) {
-            time_out(ctx, call);
+        if (if_nametoindex(a->hostif)) {
             continue;
         }
-        switch (call->type) {
-        case CALL_INFO: {
-            char *error = not_ready(ctx);
-
-            if (error) {
-                refuse(call, error);
-            } else {
-                reply(call, ctx);
-            }
-            break;
+        LIST_FOR_EACH (call, list_node, &server->calls) {
+            busy = busy || (call->hash == hash
+                            && !strcmp(call->a->obj.name, obj->name));
         }
-        case CALL_ADD:
-            run_add(server, ctx, call);
-            break;
-        case CALL_DEL:
-            run_del(ctx, call);
-            break;
-        case CALL_CHECK:
-            run_check(ctx, call);
-            break;
-        default:
-            OVS_NOT_REACHED();
+        if (!busy) {
+            VLOG_INFO("%s: its device %s has gone, so its port and flows go "
+                      "too", obj->name, a->hostif);
+            struct attachment *names
+                = attachment_cast(model_object_new(MODEL_ATTACHMENT, NULL,
+                                                   obj->name));
+            names->container_id = xstrdup(a->container_id);
+            names->ifname = xstrdup(a->ifname);
+            call_create(server, NULL, CALL_DEL, names);
         }
-    }
-}
-
-void
-cni_server_wait(struct cni_server *server)
-{
-    const struct call *call;
-
-    LIST_FOR_EACH (call, list_node, &server->calls) {
-        if (call->state == CALL_NEW && call->type != CALL_CHECK) {
-            poll_immediate_wake();
-        }
-        poll_timer_wait_until(call->deadline);
     }
 }
