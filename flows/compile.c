@@ -123,7 +123,7 @@ compile_base(const struct compile_ctx *ctx, struct flow_batch *batch)
                        ctx->gateway, END_GATEWAY);
         for (int type = 133; type <= 137; type++) {
             flow_batch_add(batch, "table=classifier,priority=200,in_port="
-                           "%"PRIu32",icmp6,icmp_type=%d "
+                           "%"PRIu32",icmp6,icmp_type=%d,icmp_code=0 "
                            "actions=load:%d->"REG_FROM",goto_table:neighbor",
                            ctx->gateway, type, END_GATEWAY);
         }
@@ -134,7 +134,12 @@ compile_base(const struct compile_ctx *ctx, struct flow_batch *batch)
     }
 
     /* spoof_guard: a pod may ask for its neighbors and answer for itself.
-     * No other neighbor discovery message is a pod's to send. */
+     * No other neighbor discovery message is a pod's to send.
+     *
+     * Every match on such messages names the code, too: without it, the flows
+     * that Open vSwitch caches in the datapath leave out the fields of
+     * neighbor discovery (odp_flow_key_from_flow__()), and what one message
+     * was allowed would hold for all others of its type. */
     for (int type = 133; type <= 137; type++) {
         flow_batch_add(batch, "table=spoof_guard,priority=110,icmp6,"
                        "icmp_type=%d actions=drop", type);
@@ -174,7 +179,7 @@ compile_base(const struct compile_ctx *ctx, struct flow_batch *batch)
     /* neighbor: a question without a source is duplicate address detection
      * (RFC 4862, section 5.4.2). */
     flow_batch_add(batch, "table=neighbor,priority=200,icmp6,"
-                   "icmp_type=135,ipv6_src=:: actions=drop");
+                   "icmp_type=135,icmp_code=0,ipv6_src=:: actions=drop");
 
     flow_batch_add(batch, "table=conntrack,priority=100,ip "
                    "actions=ct(table=ct_state,zone="REG_ZONE")");
@@ -385,7 +390,7 @@ add_neighbor(struct flow_batch *batch, const struct in6_addr *a,
                            ? "table=neighbor,priority=100,arp,arp_op=1,"
                              "arp_tpa=%s actions=output:%"PRIu32
                            : "table=neighbor,priority=100,icmp6,"
-                             "icmp_type=135,nd_target=%s "
+                             "icmp_type=135,icmp_code=0,nd_target=%s "
                              "actions=output:%"PRIu32), ip, port);
     free(ip);
 }
@@ -399,7 +404,7 @@ add_neighbor_mac(struct flow_batch *batch, struct eth_addr mac,
                    "dl_dst="ETH_ADDR_FMT" actions=output:%"PRIu32,
                    ETH_ADDR_ARGS(mac), port);
     flow_batch_add(batch, "table=neighbor,priority=100,icmp6,icmp_type=136,"
-                   "dl_dst="ETH_ADDR_FMT" actions=output:%"PRIu32,
+                   "icmp_code=0,dl_dst="ETH_ADDR_FMT" actions=output:%"PRIu32,
                    ETH_ADDR_ARGS(mac), port);
 }
 
@@ -411,7 +416,7 @@ add_solicitation(struct flow_batch *batch, const struct attachment *a,
     char *match = match_addr("src", src);
 
     flow_batch_add(batch, "table=spoof_guard,priority=120,in_port=%"PRIu32
-                   ",dl_src="ETH_ADDR_FMT",icmp6,icmp_type=135,%s,"
+                   ",dl_src="ETH_ADDR_FMT",icmp6,icmp_type=135,icmp_code=0,%s,"
                    "nd_sll="ETH_ADDR_FMT" actions=goto_table:neighbor",
                    a->ofport, ETH_ADDR_ARGS(a->mac), match,
                    ETH_ADDR_ARGS(a->mac));
@@ -427,7 +432,7 @@ add_advertisement(struct flow_batch *batch, const struct attachment *a,
     char *target = ip_to_string(ip);
 
     flow_batch_add(batch, "table=spoof_guard,priority=120,in_port=%"PRIu32
-                   ",dl_src="ETH_ADDR_FMT",icmp6,icmp_type=136,%s,"
+                   ",dl_src="ETH_ADDR_FMT",icmp6,icmp_type=136,icmp_code=0,%s,"
                    "nd_target=%s,nd_tll="ETH_ADDR_FMT
                    " actions=goto_table:neighbor",
                    a->ofport, ETH_ADDR_ARGS(a->mac), match, target,

@@ -76,8 +76,7 @@ COVERAGE_DEFINE(ofctrl_nudge);
 /* Characters of a refused flow that are kept, plus an ellipsis. */
 #define MAX_REFUSAL 500
 
-/* Table of the nudge's flow, and its register 15. */
-#define NUDGE_TABLE 253
+/* Register 15 of the nudge's flow, in TABLE_NUDGE. */
 #define NUDGE_REG15 0x6c617465
 
 enum ofctrl_state {
@@ -685,7 +684,7 @@ send_nudge(struct ofctrl *oc)
     struct ofputil_flow_mod fm = {
         .command = OFPFC_ADD,
         .new_cookie = htonll(COOKIE_MARK),
-        .table_id = NUDGE_TABLE,
+        .table_id = TABLE_NUDGE,
         .buffer_id = UINT32_MAX,
         .out_port = OFPP_ANY,
         .out_group = OFPG_ANY,

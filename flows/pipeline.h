@@ -27,6 +27,10 @@
     PIPELINE_TABLE(150, CT_COMMIT, ct_commit)       \
     PIPELINE_TABLE(160, OUTPUT, output)
 
+/* Table that no packet reaches: ofctrl.c adds and deletes a flow there to make
+ * the revalidators start. */
+#define TABLE_NUDGE 253
+
 enum pipeline_table_id {
 #define PIPELINE_TABLE(ID, ENUM, NAME) TABLE_##ENUM = ID,
     PIPELINE_TABLES

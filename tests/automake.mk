@@ -33,6 +33,7 @@ TESTSUITE_AT = \
 	tests/testsuite.at \
 	tests/lateen-macros.at \
 	tests/build.at \
+	tests/compile.at \
 	tests/fuzz.at \
 	tests/flow-table.at \
 	tests/macros.at \
@@ -46,7 +47,9 @@ SYSTEM_TESTSUITE_AT = \
 	tests/system-kernel-testsuite.at \
 	tests/system-kernel-macros.at \
 	tests/system-common-macros.at \
-	tests/system-environment.at
+	tests/system-environment.at \
+	tests/system-lab-macros.at \
+	tests/system-lab.at
 
 TESTSUITE_AT += \
 	tests/guard.at \
@@ -207,3 +210,18 @@ check-valgrind: $(SUITES_NEED) $(TESTSUITE)
 .PHONY: check-long
 check-long:
 	'$(srcdir)/tests/run-all' --long --no-install
+
+# The pipeline
+lateen_test_SOURCES += tests/test-compile.c
+dist_noinst_SCRIPTS += tests/pipeline-doc.py
+
+# The lab
+dist_noinst_SCRIPTS += \
+	tests/lab/capture.py \
+	tests/lab/forge.py \
+	tests/lab/guest \
+	tests/lab/init \
+	tests/lab/lab \
+	tests/lab/nodes.sh \
+	tests/lab/vm
+EXTRA_DIST += tests/lab/packages
