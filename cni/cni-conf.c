@@ -317,11 +317,13 @@ parse_json(struct cni_call *call, const char *input, size_t size)
                          "than %d bytes", MAX_INPUT);
     }
     call->conf = json_loadb(input, size, 0, &where);
-    if (!json_is_object(call->conf)) {
+    if (!call->conf) {
         return cni_error(CNI_BAD_CONTENT, "the network configuration on "
-                         "standard input is no JSON object: line %d: %s",
-                         where.line, call->conf ? "not an object"
-                         : where.text);
+                         "standard input is no JSON: line %d: %s", where.line,
+                         where.text);
+    } else if (!json_is_object(call->conf)) {
+        return cni_error(CNI_BAD_CONTENT, "the network configuration on "
+                         "standard input is no JSON object");
     }
     version = json_object_get(call->conf, "cniVersion");
     if (version && !json_is_string(version)) {
@@ -364,7 +366,9 @@ parse_requests(struct cni_call *call)
     }
 
     value = cni_get(runtime, "ips");
-    value = json_array_size(value) ? value : cni_get(args, "ips");
+    if (!value || (json_is_array(value) && !json_array_size(value))) {
+        value = cni_get(args, "ips");
+    }
     if (value && !json_is_null(value) && !json_is_array(value)) {
         return cni_error(CNI_BAD_CONFIG,
                          "ips: an array of addresses is wanted");

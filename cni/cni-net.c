@@ -85,7 +85,7 @@ cni_host_name(const struct cni_call *call, char host[IFNAMSIZ])
             hash = (hash ^ (unsigned char) *s) * UINT64_C(0x100000001b3);
         }
     }
-    snprintf(host, IFNAMSIZ, "lt%012llx",
+    snprintf(host, IFNAMSIZ, "ltn%012llx",
              (unsigned long long) (hash >> 48 ^ hash)
              & 0xffffffffffffULL);
 }
@@ -183,11 +183,16 @@ cni_pair_create(const struct cni_netns *ns, const struct cni_call *call,
     } else if (retval) {
         error = net_error("make the pair of devices", call->ifname, retval);
     } else {
-        /* The host's end is a port of the bridge and nothing else.  Each
-         * IPv6 address on such a device also costs ovs-vswitchd. */
+        /* The host's end is a port of the bridge and nothing else: no IPv6
+         * address, each of which also costs ovs-vswitchd, and no answer to
+         * ARP, which the host would give itself where the bridge's datapath is
+         * not the kernel's. */
         error = write_sysctl("/proc/sys/net/ipv6/conf/%s/addr_gen_mode",
                              iface->host, "1");
         cni_error_free(error);  /* A kernel without IPv6 has none. */
+        error = write_sysctl("/proc/sys/net/ipv4/conf/%s/arp_ignore",
+                             iface->host, "8");
+        cni_error_free(error);
         error = NULL;
         retval = set_up(sock, if_nametoindex(iface->host));
         if (retval) {

@@ -131,6 +131,8 @@ clean-testsuite:
 	        $(SHELL) "$$suite" -C tests --clean; \
 	done
 
+TESTSUITE_AT += tests/cni.at
+
 # Fuzzing
 # -------
 #
