@@ -388,6 +388,11 @@ format_nat(const struct node *self, const struct config *config)
 {
     struct ds ds = DS_EMPTY_INITIALIZER;
 
+    /* What comes in by a container's port belongs to the bridge.  Where its
+     * datapath is in user space, the kernel gets a copy. */
+    ds_put_cstr(&ds, "  chain ports {\n"
+                "    type filter hook prerouting priority raw;\n"
+                "    iifname \""HOST_PORT_PREFIX"*\" drop\n  }\n");
     ds_put_format(&ds, "  chain marking {\n"
                   "    type filter hook postrouting priority mangle;\n"
                   "    oifname \""HOST_GATEWAY"\" iif 0 fib saddr type local "

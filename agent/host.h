@@ -39,6 +39,10 @@ struct model;
 /* Name of the gateway device: an internal port of the bridge. */
 #define HOST_GATEWAY "lateen-gw0"
 
+/* What the names of containers' ports, which the CNI plugin makes, begin
+ * with. */
+#define HOST_PORT_PREFIX "ltn"
+
 #define HOST_RTPROT 76          /* Protocol number of our routes and rules. */
 #define HOST_RT_TABLE 0x4c61    /* Routing table for what comes from pods. */
 #define HOST_RULE_PRIORITY 0x4c6 /* Priority of the rule that leads there. */

@@ -220,6 +220,7 @@ dist_noinst_SCRIPTS += tests/pipeline-doc.py
 # The lab
 dist_noinst_SCRIPTS += \
 	tests/lab/capture.py \
+	tests/lab/demo \
 	tests/lab/forge.py \
 	tests/lab/guest \
 	tests/lab/init \

@@ -3,14 +3,14 @@
 #
 # nodes.sh: the nodes of a lab, on this kernel.  See "lab help"; needs root.
 #
-# Everything is in $LATEEN_LAB_RUN (default /run/lateen-lab): a folder for each
+# Everything is in $LATEEN_LAB_RUN (default /run/lateen/lab): a folder for each
 # node with the run directories of its daemons, the cluster's manifests in
 # cluster/, a file for each pod in pods/, and logs in log/.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
-run=${LATEEN_LAB_RUN:-/run/lateen-lab}
+run=${LATEEN_LAB_RUN:-/run/lateen/lab}
 builddir=${LATEEN_LAB_BUILD:-$top}
 programs=$run/programs
 export PATH=$programs:$PATH:/usr/sbin:/sbin
@@ -319,6 +319,15 @@ up_userspace_underlay() {
     ethtool_off "$node" eth0
     in_node "$node" ovs-vsctl add-br br-phy -- set bridge br-phy \
         datapath_type=netdev fail_mode=standalone -- add-port br-phy eth0
+    # Open vSwitch sees what arrives before the kernel does, which would
+    # forward it a second time.
+    in_node "$node" nft -f - <<EOF
+table netdev lab {
+  chain in {
+    type filter hook ingress device eth0 priority 0; policy drop;
+  }
+}
+EOF
     ip -n "$node" address flush dev eth0
     ip -n "$node" link set br-phy up
     ip -n "$node" address add "192.0.2.$i/24" dev br-phy
