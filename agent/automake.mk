@@ -43,7 +43,9 @@ liblateen_a_SOURCES += \
 	agent/nft.c \
 	agent/nft.h \
 	agent/nlsock.c \
-	agent/nlsock.h
+	agent/nlsock.h \
+	agent/sysctl.c \
+	agent/sysctl.h
 
 # What lateend reads: its configuration and the cluster's objects.
 liblateen_a_SOURCES += \

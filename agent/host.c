@@ -7,10 +7,8 @@
 #include "host.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "host-netlink.h"
 #include "host-sync.h"
 #include "model.h"
@@ -19,6 +17,7 @@
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "packets.h"
+#include "sysctl.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -289,68 +288,21 @@ check(struct host *host)
     host->next_early = error ? time_msec() + EVENT_INTERVAL : LLONG_MIN;
 }
 
-/* Sysctls. */
-
-/* Reads the first line of '/proc/sys/net/NAME' to 'value'.  Returns 0 or a
- * positive errno value. */
-static int
-read_sysctl(const char *path, char value[], size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, value, size - 1);
-    int error = n < 0 ? errno : 0;
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    value[MAX(n, 0)] = '\0';
-    value[strcspn(value, "\n")] = '\0';
-    return error;
-}
-
-static int
-write_sysctl(const char *path, const char *value)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : write(fd, value, strlen(value));
-    int error = n < 0 ? errno : 0;
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    return error;
-}
-
-/* Sets those sysctls that differ.  One that does not exist belongs to a device
- * that does not, or to a family that the kernel lacks, and host_sync() will
- * have more to say. */
+/* One that does not exist belongs to a device that does not, or to a family
+ * that the kernel lacks, and host_sync() will have more to say. */
 static char *
 sync_sysctls(const struct host_wanted *wanted, size_t *n_changes)
 {
-    static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(20, 20);
-
     for (size_t i = 0; i < wanted->n_sysctls; i++) {
         const struct host_sysctl *s = &wanted->sysctls[i];
-        char *path = xasprintf("/proc/sys/net/%s", s->name);
-        char value[64];
-        int error = read_sysctl(path, value, sizeof value);
-        const char *verb = "read";
+        char *error;
+        int retval = sysctl_set(s->name, s->only_from, s->value, s->why,
+                                &error);
 
-        if (!error && strcmp(value, s->value)
-            && (!s->only_from || !strcmp(value, s->only_from))) {
-            verb = "set";
-            error = write_sysctl(path, s->value);
-            if (!error) {
-                VLOG_INFO_RL(&rl, "sysctl net/%s: from %s to %s, because %s",
-                             s->name, value, s->value, s->why);
-                ++*n_changes;
-            }
+        if (retval < 0) {
+            return error;
         }
-        free(path);
-        if (error && error != ENOENT) {
-            return xasprintf("cannot %s sysctl net/%s: %s", verb, s->name,
-                             ovs_strerror(error));
-        }
+        *n_changes += retval;
     }
     return NULL;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The guard's XFRM policies: see guard-xfrm.h. */
+/* The guard's second layer: see guard-xfrm.h. */
 
 #include <config.h>
 #include "guard-xfrm.h"
@@ -13,24 +13,137 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "agent/nlsock.h"
+#include "entropy.h"
 #include "guard.h"
 #include "netlink.h"
 #include "netlink-socket.h"
 #include "openvswitch/ofpbuf.h"
 #include "util.h"
 
+/* The priority of the policy for packets without a source: just better than
+ * that of the blocking ones. */
+#define BLIND_PRIORITY (GUARD_XFRM_PRIORITY - 1)
+
+/* SPI and reqid of the states for packets without a source. */
+#define BLIND_SPI GUARD_XFRM_PRIORITY
+#define BLIND_REQID GUARD_XFRM_PRIORITY
+
+/* A key of AES-GCM-16 with its salt (RFC 4106). */
+#define KEY_SIZE 20
+
 static const uint8_t directions[] = {
     XFRM_POLICY_OUT, XFRM_POLICY_IN, XFRM_POLICY_FWD
 };
 static const uint16_t families[] = { AF_INET, AF_INET6 };
 
-#define N_PER_TUNNEL (ARRAY_SIZE(directions) * ARRAY_SIZE(families))
+#define MAX_PER_TUNNEL (ARRAY_SIZE(directions) * ARRAY_SIZE(families) + 1)
 
-static size_t make_policies(const struct guard_tunnel *, size_t n,
-                            struct xfrm_userpolicy_info **);
-static int change_policy(uint16_t type, const struct xfrm_userpolicy_info *);
+/* One comparison with the kernel. */
+struct sync {
+    unsigned int *missing;
+    const char *what;           /* What went wrong first, with 'error'. */
+    int error;                  /* 0 or a positive errno value. */
+};
 
-/* What guard_xfrm_sync() compares: all that we ever set. */
+static void sync_policies(struct sync *, const struct guard_wanted *);
+static void sync_states(struct sync *, const struct guard_wanted *);
+
+bool
+guard_xfrm_is_supported(void)
+{
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_XFRM);
+
+    if (fd < 0) {
+        return false;
+    }
+    close(fd);
+    return true;
+}
+
+char *
+guard_xfrm_sync(const struct guard_wanted *wanted, unsigned int *missing)
+{
+    struct sync sync = { .missing = missing };
+
+    if (!guard_xfrm_is_supported()) {
+        return (wanted->n_tunnels
+                ? xstrdup("the kernel has no XFRM; load module xfrm_user")
+                : NULL);
+    }
+    sync_policies(&sync, wanted);
+    sync_states(&sync, wanted);
+    if (sync.error == EEXIST) {
+        return xstrdup("another XFRM policy for all tunnel packets stands "
+                       "in the way; remove it (ip xfrm policy)");
+    }
+    return (sync.error
+            ? xasprintf("cannot %s: %s", sync.what, ovs_strerror(sync.error))
+            : NULL);
+}
+
+bool
+guard_xfrm_is_affected(const struct ofpbuf *event)
+{
+    const struct xfrm_userpolicy_info *p;
+    const struct xfrm_userpolicy_id *id;
+    const struct xfrm_usersa_id *sa;
+
+    switch (nl_msg_nlmsghdr(event)->nlmsg_type) {
+    case XFRM_MSG_NEWPOLICY:
+    case XFRM_MSG_UPDPOLICY:
+        /* Policies of SAs, which come and go often, name their peer. */
+        p = ofpbuf_at(event, NLMSG_HDRLEN, sizeof *p);
+        return !p || !p->sel.prefixlen_d;
+
+    case XFRM_MSG_DELPOLICY:
+        id = ofpbuf_at(event, NLMSG_HDRLEN, sizeof *id);
+        return !id || !id->sel.prefixlen_d;
+
+    case XFRM_MSG_NEWSA:
+    case XFRM_MSG_UPDSA:
+        return false;
+
+    case XFRM_MSG_DELSA:
+        sa = ofpbuf_at(event, NLMSG_HDRLEN, sizeof *sa);
+        return !sa || sa->spi == htonl(BLIND_SPI);
+
+    default:
+        return true;
+    }
+}
+
+static bool
+is_gre(const struct guard_tunnel *tunnel)
+{
+    return tunnel->protocol == IPPROTO_GRE;
+}
+
+static void
+set_error(struct sync *sync, int error, const char *what)
+{
+    if (error && !sync->error) {
+        sync->error = error;
+        sync->what = what;
+    }
+}
+
+/* Lists all that 'type' asks for. */
+static int
+dump(uint16_t type, size_t header, struct ofpbuf *replies)
+{
+    struct ofpbuf request;
+
+    ofpbuf_init(&request, 0);
+    nl_msg_put_nlmsghdr(&request, header, type, NLM_F_REQUEST);
+    memset(nl_msg_put_uninit(&request, header), 0, header);
+    int error = nlsock_dump(NETLINK_XFRM, &request, replies);
+    ofpbuf_uninit(&request);
+    return error;
+}
+
+/* Policies. */
+
+/* All that we ever set. */
 static bool
 policy_equals(const struct xfrm_userpolicy_info *a,
               const struct xfrm_userpolicy_info *b)
@@ -47,70 +160,139 @@ policy_equals(const struct xfrm_userpolicy_info *a,
             && a->sel.ifindex == b->sel.ifindex);
 }
 
-/* The policy that 'msg' tells, or NULL if it is not of our priority. */
+/* The policy that 'msg' tells, or NULL if it is none of ours. */
 static const struct xfrm_userpolicy_info *
 parse_policy(const struct ofpbuf *msg)
 {
     const struct xfrm_userpolicy_info *p
         = ofpbuf_at(msg, NLMSG_HDRLEN, sizeof *p);
 
-    return (nl_msg_nlmsghdr(msg)->nlmsg_type == XFRM_MSG_NEWPOLICY
-            && p && p->priority == GUARD_XFRM_PRIORITY
+    return (nl_msg_nlmsghdr(msg)->nlmsg_type == XFRM_MSG_NEWPOLICY && p
+            && (p->priority == GUARD_XFRM_PRIORITY
+                || p->priority == BLIND_PRIORITY)
             && p->dir < XFRM_POLICY_MAX) ? p : NULL;
 }
 
-bool
-guard_xfrm_is_supported(void)
+static void
+init_policy(struct xfrm_userpolicy_info *p, const struct guard_tunnel *tunnel,
+            uint16_t family, uint8_t dir)
 {
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_XFRM);
-
-    if (fd < 0) {
-        return false;
-    }
-    close(fd);
-    return true;
+    p->sel.family = family;
+    p->sel.proto = tunnel->protocol;
+    p->sel.dport = htons(tunnel->port);
+    p->sel.dport_mask = tunnel->port ? OVS_BE16_MAX : 0;
+    p->lft.soft_byte_limit = p->lft.hard_byte_limit = XFRM_INF;
+    p->lft.soft_packet_limit = p->lft.hard_packet_limit = XFRM_INF;
+    p->priority = GUARD_XFRM_PRIORITY;
+    p->dir = dir;
+    p->action = XFRM_POLICY_BLOCK;
+    p->share = XFRM_SHARE_ANY;
 }
 
-char *
-guard_xfrm_sync(const struct guard_tunnel *tunnels, size_t n,
-                unsigned int *missing)
+/* Returns the policies that 'wanted' needs, '*n' of them, in an array that
+ * the caller frees. */
+static struct xfrm_userpolicy_info *
+make_policies(const struct guard_wanted *wanted, size_t *n)
 {
-    if (!guard_xfrm_is_supported()) {
-        return n ? xstrdup("the kernel has no XFRM; load module xfrm_user")
-                 : NULL;
-    }
+    struct xfrm_userpolicy_info *policies
+        = xcalloc(MAX(wanted->n_tunnels, 1) * MAX_PER_TUNNEL,
+                  sizeof *policies);
 
-    struct xfrm_userpolicy_info *wanted;
-    size_t n_wanted = make_policies(tunnels, n, &wanted);
-    bool *present = xcalloc(MAX(n_wanted, 1), sizeof *present);
-    struct ofpbuf request, replies, msg;
-    const char *what = "list";
+    *n = 0;
+    for (size_t i = 0; i < wanted->n_tunnels; i++) {
+        const struct guard_tunnel *tunnel = &wanted->tunnels[i];
+
+        if (is_gre(tunnel)) {
+            struct xfrm_userpolicy_info *p = &policies[(*n)++];
+
+            init_policy(p, tunnel, AF_INET6, XFRM_POLICY_OUT);
+            p->sel.prefixlen_s = 128;
+            p->priority = BLIND_PRIORITY;
+            p->action = XFRM_POLICY_ALLOW;
+        }
+        for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
+            for (size_t d = 0; d < ARRAY_SIZE(directions); d++) {
+                init_policy(&policies[(*n)++], tunnel, families[f],
+                            directions[d]);
+            }
+        }
+    }
+    return policies;
+}
+
+static int
+add_policy(const struct xfrm_userpolicy_info *policy)
+{
+    struct ofpbuf request;
 
     ofpbuf_init(&request, 0);
-    ofpbuf_init(&replies, 4096);
-    nl_msg_put_nlmsghdr(&request, 0, XFRM_MSG_GETPOLICY, NLM_F_REQUEST);
-    memset(nl_msg_put_uninit(&request, sizeof(struct xfrm_userpolicy_id)), 0,
-           sizeof(struct xfrm_userpolicy_id));
-    int error = nlsock_dump(NETLINK_XFRM, &request, &replies);
+    nl_msg_put_nlmsghdr(&request, sizeof *policy, XFRM_MSG_NEWPOLICY,
+                        NLM_F_REQUEST | NLM_F_ACK);
+    memcpy(nl_msg_put_uninit(&request, sizeof *policy), policy,
+           sizeof *policy);
+    if (policy->priority == BLIND_PRIORITY) {
+        struct xfrm_user_tmpl *tmpl
+            = nl_msg_put_unspec_zero(&request, XFRMA_TMPL, sizeof *tmpl);
 
-    /* Missing ones first: there is no moment without.  Where one of ours that
-     * somebody has altered stands in the way, it goes now, and the next call
-     * adds what is missing. */
-    int add_error = 0;
+        tmpl->id.proto = IPPROTO_ESP;
+        tmpl->family = AF_INET6;
+        tmpl->reqid = BLIND_REQID;
+        tmpl->mode = XFRM_MODE_TRANSPORT;
+        tmpl->aalgos = tmpl->ealgos = tmpl->calgos = UINT32_MAX;
+    }
+    int error = nl_transact(NETLINK_XFRM, &request, NULL);
+    ofpbuf_uninit(&request);
+    return error;
+}
+
+/* Removes 'policy', as the kernel has told it. */
+static int
+remove_policy(const struct xfrm_userpolicy_info *policy)
+{
+    struct xfrm_userpolicy_id *id;
+    struct ofpbuf request;
+
+    ofpbuf_init(&request, 0);
+    nl_msg_put_nlmsghdr(&request, sizeof *id, XFRM_MSG_DELPOLICY,
+                        NLM_F_REQUEST | NLM_F_ACK);
+    id = nl_msg_put_uninit(&request, sizeof *id);
+    memset(id, 0, sizeof *id);
+    id->sel = policy->sel;
+    id->index = policy->index;
+    id->dir = policy->dir;
+    int error = nl_transact(NETLINK_XFRM, &request, NULL);
+    ofpbuf_uninit(&request);
+    return error;
+}
+
+/* Missing ones come first: there is no moment without.  Where one of ours
+ * that somebody has altered stands in the way, it goes now, and the next call
+ * adds what is missing. */
+static void
+sync_policies(struct sync *sync, const struct guard_wanted *wanted)
+{
+    size_t n;
+    struct xfrm_userpolicy_info *policies = make_policies(wanted, &n);
+    bool *present = xcalloc(MAX(n, 1), sizeof *present);
+    struct ofpbuf replies, msg;
+
+    ofpbuf_init(&replies, 4096);
+    int error = dump(XFRM_MSG_GETPOLICY, sizeof(struct xfrm_userpolicy_id),
+                     &replies);
+    set_error(sync, error, "list XFRM policies");
+
     struct ofpbuf rest = replies;
     while (!error && nl_msg_next(&rest, &msg)) {
         const struct xfrm_userpolicy_info *p = parse_policy(&msg);
 
-        for (size_t i = 0; p && i < n_wanted; i++) {
-            present[i] |= policy_equals(p, &wanted[i]);
+        for (size_t i = 0; p && i < n; i++) {
+            present[i] |= policy_equals(p, &policies[i]);
         }
     }
-    for (size_t i = 0; !error && i < n_wanted; i++) {
+    for (size_t i = 0; !error && i < n; i++) {
         if (!present[i]) {
-            int retval = change_policy(XFRM_MSG_NEWPOLICY, &wanted[i]);
-
-            add_error = retval ? retval : add_error;
-            ++*missing;
+            set_error(sync, add_policy(&policies[i]), "add XFRM policies");
+            ++*sync->missing;
         }
     }
     rest = replies;
@@ -118,106 +300,133 @@ guard_xfrm_sync(const struct guard_tunnel *tunnels, size_t n,
         const struct xfrm_userpolicy_info *p = parse_policy(&msg);
         bool stale = p != NULL;
 
-        for (size_t i = 0; stale && i < n_wanted; i++) {
-            stale = !policy_equals(p, &wanted[i]);
+        for (size_t i = 0; stale && i < n; i++) {
+            stale = !policy_equals(p, &policies[i]);
         }
         if (stale) {
-            what = "remove";
-            error = change_policy(XFRM_MSG_DELPOLICY, p);
+            set_error(sync, remove_policy(p), "remove XFRM policies");
         }
     }
-    if (add_error && !error) {
-        what = "add";
-        error = add_error;
-    }
     ofpbuf_uninit(&replies);
-    ofpbuf_uninit(&request);
     free(present);
-    free(wanted);
-
-    if (error == EEXIST) {
-        return xasprintf("another XFRM policy for all tunnel packets stands "
-                         "in the way; remove it (ip xfrm policy)");
-    }
-    return error ? xasprintf("cannot %s XFRM policies: %s", what,
-                             ovs_strerror(error)) : NULL;
+    free(policies);
 }
 
-bool
-guard_xfrm_is_affected(const struct ofpbuf *event)
-{
-    const struct xfrm_userpolicy_info *p;
-    const struct xfrm_userpolicy_id *id;
-    const struct xfrm_selector *sel = NULL;
+/* States. */
 
-    switch (nl_msg_nlmsghdr(event)->nlmsg_type) {
-    case XFRM_MSG_NEWPOLICY:
-    case XFRM_MSG_UPDPOLICY:
-        p = ofpbuf_at(event, NLMSG_HDRLEN, sizeof *p);
-        sel = p ? &p->sel : NULL;
-        break;
-
-    case XFRM_MSG_DELPOLICY:
-        id = ofpbuf_at(event, NLMSG_HDRLEN, sizeof *id);
-        sel = id ? &id->sel : NULL;
-        break;
-
-    default:
-        return true;
-    }
-
-    /* Policies of SAs, which come and go often, name their two nodes. */
-    return !sel || (!sel->prefixlen_d && !sel->prefixlen_s);
-}
-
-static size_t
-make_policies(const struct guard_tunnel *tunnels, size_t n,
-              struct xfrm_userpolicy_info **policies)
-{
-    struct xfrm_userpolicy_info *p;
-
-    *policies = p = xcalloc(MAX(n, 1) * N_PER_TUNNEL, sizeof *p);
-    for (size_t i = 0; i < n * N_PER_TUNNEL; i++, p++) {
-        const struct guard_tunnel *tunnel = &tunnels[i / N_PER_TUNNEL];
-        size_t j = i % N_PER_TUNNEL;
-
-        p->sel.family = families[j % ARRAY_SIZE(families)];
-        p->sel.proto = tunnel->protocol;
-        p->sel.dport = htons(tunnel->port);
-        p->sel.dport_mask = tunnel->port ? OVS_BE16_MAX : 0;
-        p->lft.soft_byte_limit = p->lft.hard_byte_limit = XFRM_INF;
-        p->lft.soft_packet_limit = p->lft.hard_packet_limit = XFRM_INF;
-        p->priority = GUARD_XFRM_PRIORITY;
-        p->dir = directions[j / ARRAY_SIZE(families)];
-        p->action = XFRM_POLICY_BLOCK;
-        p->share = XFRM_SHARE_ANY;
-    }
-    return n * N_PER_TUNNEL;
-}
-
-/* Adds 'policy' (XFRM_MSG_NEWPOLICY) or removes it (XFRM_MSG_DELPOLICY; as
- * the kernel told it). */
+/* Adds the state towards 'peer', with a key that is known to nobody. */
 static int
-change_policy(uint16_t type, const struct xfrm_userpolicy_info *policy)
+add_state(const struct in6_addr *peer)
 {
+    struct {
+        struct xfrm_algo_aead header;
+        uint8_t key[KEY_SIZE];
+    } aead;
+    struct ofpbuf request;
+
+    memset(&aead, 0, sizeof aead);
+    ovs_strlcpy(aead.header.alg_name, "rfc4106(gcm(aes))",
+                sizeof aead.header.alg_name);
+    aead.header.alg_key_len = KEY_SIZE * 8;
+    aead.header.alg_icv_len = 128;
+    int error = get_entropy(aead.key, sizeof aead.key);
+    if (error) {
+        return error;
+    }
+
+    ofpbuf_init(&request, 0);
+    nl_msg_put_nlmsghdr(&request, 0, XFRM_MSG_NEWSA,
+                        NLM_F_REQUEST | NLM_F_ACK);
+    struct xfrm_usersa_info *sa = nl_msg_put_uninit(&request, sizeof *sa);
+    memset(sa, 0, sizeof *sa);
+    memcpy(&sa->id.daddr, peer, sizeof *peer);
+    sa->id.spi = htonl(BLIND_SPI);
+    sa->id.proto = IPPROTO_ESP;
+    sa->family = AF_INET6;
+    sa->mode = XFRM_MODE_TRANSPORT;
+    sa->reqid = BLIND_REQID;
+    sa->lft.soft_byte_limit = sa->lft.hard_byte_limit = XFRM_INF;
+    sa->lft.soft_packet_limit = sa->lft.hard_packet_limit = XFRM_INF;
+    nl_msg_put_unspec(&request, XFRMA_ALG_AEAD, &aead, sizeof aead);
+    error = nl_transact(NETLINK_XFRM, &request, NULL);
+    ofpbuf_uninit(&request);
+    return error;
+}
+
+static int
+remove_state(const struct xfrm_usersa_info *sa)
+{
+    struct xfrm_usersa_id *id;
     struct ofpbuf request;
 
     ofpbuf_init(&request, 0);
-    nl_msg_put_nlmsghdr(&request, sizeof *policy, type,
+    nl_msg_put_nlmsghdr(&request, sizeof *id, XFRM_MSG_DELSA,
                         NLM_F_REQUEST | NLM_F_ACK);
-    if (type == XFRM_MSG_NEWPOLICY) {
-        memcpy(nl_msg_put_uninit(&request, sizeof *policy), policy,
-               sizeof *policy);
-    } else {
-        struct xfrm_userpolicy_id *id;
-
-        id = nl_msg_put_uninit(&request, sizeof *id);
-        memset(id, 0, sizeof *id);
-        id->sel = policy->sel;
-        id->index = policy->index;
-        id->dir = policy->dir;
-    }
+    id = nl_msg_put_uninit(&request, sizeof *id);
+    memset(id, 0, sizeof *id);
+    id->daddr = sa->id.daddr;
+    id->spi = sa->id.spi;
+    id->family = sa->family;
+    id->proto = sa->id.proto;
     int error = nl_transact(NETLINK_XFRM, &request, NULL);
     ofpbuf_uninit(&request);
     return error;
+}
+
+/* The index of 'a' in 'list', or its length. */
+static size_t
+find_peer(const struct ip_prefix_list *list, const xfrm_address_t *a)
+{
+    size_t i = 0;
+
+    while (i < list->n && memcmp(&list->elems[i].addr, a, sizeof *a)) {
+        i++;
+    }
+    return i;
+}
+
+static void
+sync_states(struct sync *sync, const struct guard_wanted *wanted)
+{
+    const struct ip_prefix_list *peers = &wanted->peers;
+    bool *present = xcalloc(peers->n + 1, sizeof *present);
+    struct ofpbuf replies, msg;
+    bool gre = false;
+
+    for (size_t i = 0; i < wanted->n_tunnels; i++) {
+        gre |= is_gre(&wanted->tunnels[i]);
+    }
+    ofpbuf_init(&replies, 4096);
+    int error = dump(XFRM_MSG_GETSA, sizeof(struct xfrm_usersa_id), &replies);
+    set_error(sync, error, "list XFRM states");
+
+    struct ofpbuf rest = replies;
+    while (!error && nl_msg_next(&rest, &msg)) {
+        const struct xfrm_usersa_info *sa
+            = ofpbuf_at(&msg, NLMSG_HDRLEN, sizeof *sa);
+
+        if (!sa || nl_msg_nlmsghdr(&msg)->nlmsg_type != XFRM_MSG_NEWSA
+            || sa->reqid != BLIND_REQID
+            || sa->id.spi != htonl(BLIND_SPI)) {
+            continue;
+        }
+        size_t i = find_peer(peers, &sa->id.daddr);
+        present[i] = true;
+        if (!gre || i == peers->n) {
+            set_error(sync, remove_state(sa), "remove XFRM states");
+        }
+    }
+    for (size_t i = 0; gre && !error && i < peers->n; i++) {
+        if (!present[i] && !ip_is_v4(&peers->elems[i].addr)) {
+            int retval = add_state(&peers->elems[i].addr);
+
+            /* Two nodes may claim one address. */
+            if (retval != EEXIST) {
+                set_error(sync, retval, "add XFRM states");
+                ++*sync->missing;
+            }
+        }
+    }
+    ofpbuf_uninit(&replies);
+    free(present);
 }

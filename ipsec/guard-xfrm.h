@@ -6,25 +6,33 @@
 #define LATEEN_GUARD_XFRM_H 1
 
 #include <stdbool.h>
-#include <stddef.h>
 #include "openvswitch/compiler.h"
 
-struct guard_tunnel;
+struct guard_wanted;
 struct ofpbuf;
 
 /* Whether this kernel has XFRM. */
 bool guard_xfrm_is_supported(void);
 
-/* Makes the policies of our priority exactly those that block the 'n'
- * 'tunnels': out, in and forwarded, of both families.  Those that are there
- * already are left alone.  Adds to '*missing' those that were not.  Returns
- * NULL or a message that the caller frees; without XFRM, there is nothing to
- * remove. */
-char *guard_xfrm_sync(const struct guard_tunnel *tunnels, size_t n,
+/* Makes what carries our mark exactly what 'wanted' needs:
+ *
+ *   - Policies that block each tunnel's packets: out, in and forwarded, of
+ *     both families.
+ *   - For GRE over IPv6, a state towards each peer, and a policy that leads
+ *     there.  The kernel looks such a packet up without a source at first, so
+ *     that no SA's policy matches; the table of the first layer makes it look
+ *     again, with the right source.  A blocking policy would stop the packet
+ *     before, and no policy would let it pass in clear where the table is
+ *     gone.  This one has it encrypted with a key that nobody knows.
+ *
+ * Those that are there already are left alone.  Adds to '*missing' those that
+ * were not.  Returns NULL or a message that the caller frees; without XFRM,
+ * there is nothing to remove. */
+char *guard_xfrm_sync(const struct guard_wanted *wanted,
                       unsigned int *missing) OVS_WARN_UNUSED_RESULT;
 
-/* Whether 'event', a message of the group XFRMNLGRP_POLICY, may mean that a
- * policy of ours is not there any more. */
+/* Whether 'event', a message of the groups XFRMNLGRP_POLICY or XFRMNLGRP_SA,
+ * may mean that something of ours is not there any more. */
 bool guard_xfrm_is_affected(const struct ofpbuf *event);
 
 #endif /* ipsec/guard-xfrm.h */

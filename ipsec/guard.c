@@ -17,6 +17,7 @@
 #include "agent/model.h"
 #include "agent/nft.h"
 #include "agent/nlsock.h"
+#include "agent/sysctl.h"
 #include "guard-xfrm.h"
 #include "netlink-socket.h"
 #include "openvswitch/dynamic-string.h"
@@ -68,6 +69,8 @@ struct guard {
 
     struct nl_sock *xfrm_events; /* NULL where the kernel has no XFRM. */
     bool xfrm_stale;            /* The second layer has to be looked at. */
+    bool xfrm_settled;          /* When looked at last, and nothing else has
+                                 * been wanted since, all was in place. */
     char *xfrm_error;
 
     bool counted;               /* status.packets has been read once. */
@@ -144,7 +147,8 @@ guard_wanted_destroy(struct guard_wanted *wanted)
 }
 
 /* Appends a rule for each tunnel: its packets, if 'condition', are counted
- * and dropped. */
+ * and dropped.  Protocols have numbers here, because nft knows names from
+ * /etc/protocols alone. */
 static void
 format_tunnel_rules(const struct guard_wanted *wanted, const char *condition,
                     enum guard_counter counter, struct ds *ds)
@@ -155,7 +159,7 @@ format_tunnel_rules(const struct guard_wanted *wanted, const char *condition,
         if (tunnel->protocol == IPPROTO_UDP) {
             ds_put_format(ds, "    udp dport %"PRIu16, tunnel->port);
         } else {
-            ds_put_cstr(ds, "    meta l4proto gre");
+            ds_put_cstr(ds, "    meta l4proto 47");
         }
         ds_put_format(ds, "%s counter name %s drop\n", condition,
                       counter_names[counter]);
@@ -163,8 +167,8 @@ format_tunnel_rules(const struct guard_wanted *wanted, const char *condition,
 }
 
 /* The kernel looks up the route, and with it the XFRM policy, of a GRE packet
- * over IPv6 with no source address.  A changed mark makes it look again, with
- * the right one. */
+ * over IPv6 with no source address (guard-xfrm.h tells what it finds).  A
+ * changed mark makes it look again, with the right one. */
 static void
 format_reroute(const struct guard_wanted *wanted, struct ds *ds)
 {
@@ -172,9 +176,9 @@ format_reroute(const struct guard_wanted *wanted, struct ds *ds)
         if (wanted->tunnels[i].protocol == IPPROTO_GRE) {
             ds_put_format(ds, "  chain reroute {\n"
                           "    type route hook output priority mangle;\n"
-                          "    meta nfproto ipv6 meta l4proto gre "
-                          "rt ipsec missing meta mark set "
-                          "meta mark ^ 0x%x\n  }\n", REROUTE_MARK);
+                          "    meta nfproto ipv6 meta l4proto 47 "
+                          "meta mark set meta mark ^ 0x%x\n  }\n",
+                          REROUTE_MARK);
             return;
         }
     }
@@ -271,7 +275,7 @@ static void
 format_forward(const struct guard_wanted *wanted, struct ds *ds)
 {
     static const char *const protocols[] = {
-        "meta l4proto { esp, ah }", "udp dport { 500, 4500 }"
+        "meta l4proto { 50, 51 }", "udp dport { 500, 4500 }"
     };
 
     format_tunnel_rules(wanted, "", GUARD_FORWARDED, ds);
@@ -376,9 +380,10 @@ guard_set(struct guard *guard, const struct guard_wanted *wanted)
     if (!guard->has_wanted
         || wanted->n_tunnels != guard->wanted.n_tunnels
         || memcmp(wanted->tunnels, guard->wanted.tunnels,
-                  wanted->n_tunnels * sizeof *wanted->tunnels)) {
+                  wanted->n_tunnels * sizeof *wanted->tunnels)
+        || !ip_prefix_list_equals(&wanted->peers, &guard->wanted.peers)) {
         guard->xfrm_stale = true;
-        guard->status.xfrm_ok = false;
+        guard->xfrm_settled = false;
     }
     if (wanted->n_tunnels) {
         guard_wanted_format_nft(wanted, &text);
@@ -448,9 +453,10 @@ guard_get_status(const struct guard *guard)
 char *
 guard_remove(void)
 {
+    const struct guard_wanted nothing = { .n_tunnels = 0 };
     unsigned int missing = 0;
     char *nft_error = nft_table_remove(GUARD_TABLE);
-    char *xfrm_error = guard_xfrm_sync(NULL, 0, &missing);
+    char *xfrm_error = guard_xfrm_sync(&nothing, &missing);
 
     if (nft_error) {
         free(xfrm_error);
@@ -464,20 +470,29 @@ static void
 sync_xfrm(struct guard *guard)
 {
     static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 10);
-    bool was_ok = guard->status.xfrm_ok;
     unsigned int missing = 0;
-    char *error;
+    char *error = NULL;
 
     if (!guard->xfrm_events && guard_xfrm_is_supported()) {
-        static const unsigned int group = XFRMNLGRP_POLICY;
+        static const unsigned int groups[] = {
+            XFRMNLGRP_POLICY, XFRMNLGRP_SA
+        };
 
-        ignore(nlsock_open(NETLINK_XFRM, &group, 1, &guard->xfrm_events));
+        ignore(nlsock_open(NETLINK_XFRM, groups, ARRAY_SIZE(groups),
+                           &guard->xfrm_events));
     }
-    error = guard_xfrm_sync(guard->wanted.tunnels, guard->wanted.n_tunnels,
-                            &missing);
-    if (!error && missing && was_ok) {
-        VLOG_WARN_RL(&rl, "%u XFRM policies of the guard had been removed by "
-                     "somebody else, they are put back", missing);
+    if (guard->wanted.n_tunnels) {
+        ignore(sysctl_set("core/xfrm_larval_drop", NULL, "0", "packets wait "
+                          "while an SA is set up", &error));
+    }
+    char *sync_error = guard_xfrm_sync(&guard->wanted, &missing);
+    if (sync_error) {
+        free(error);
+        error = sync_error;
+    }
+    if (missing && guard->xfrm_settled) {
+        VLOG_WARN_RL(&rl, "%u XFRM policies and states of the guard had been "
+                     "removed by somebody else, they are put back", missing);
         guard->xfrm_repairs++;
     }
     if (error && !nullable_string_is_equal(error, guard->xfrm_error)) {
@@ -487,7 +502,7 @@ sync_xfrm(struct guard *guard)
     free(guard->xfrm_error);
     guard->xfrm_error = error;
     guard->xfrm_stale = error != NULL;
-    guard->status.xfrm_ok = !error;
+    guard->xfrm_settled = !error;
 }
 
 /* Reads what blocking policies have stopped from /proc/net/xfrm_stat, where
@@ -550,6 +565,7 @@ update_status(struct guard *guard)
     status->wanted = guard->wanted.n_tunnels != 0;
     status->nft_ok = nft_table_is_ok(guard->nft);
     status->nft_error = nft_table_error(guard->nft);
+    status->xfrm_ok = guard->xfrm_settled;
     status->xfrm_error = guard->xfrm_error;
     status->repairs = nft_table_repairs(guard->nft) + guard->xfrm_repairs;
     status->alarm = guard->alarm;

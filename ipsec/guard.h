@@ -12,7 +12,7 @@
  *      packets of the pods' networks on any device but the gateway.
  *   2. XFRM policies of the lowest precedence block the tunnel's protocol for
  *      everybody.  The policies of the SAs, which have a better priority,
- *      make the exceptions.
+ *      make the exceptions.  (GRE over IPv6 needs more: guard-xfrm.h.)
  *
  * Packets that a trap policy holds while an SA is set up count nowhere.
  *
@@ -20,7 +20,8 @@
  * somebody took away is put back, at once, and counted as a repair.
  *
  * Ours, and the only thing that is ever changed or removed: that table, and
- * the XFRM policies of priority GUARD_XFRM_PRIORITY.
+ * the XFRM policies of priority GUARD_XFRM_PRIORITY and one less, and the
+ * states of that number as reqid and SPI.
  *
  * Everything here belongs to the main thread. */
 

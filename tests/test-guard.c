@@ -27,10 +27,11 @@ add_prefix(struct ip_prefix_list *list, const char *s)
     ip_prefix_list_add(list, &p);
 }
 
-/* What is to be guarded on node n1 for 'tunnels', of "geneve", "vxlan" and
- * "gre" with commas between, or "off". */
+/* What is to be guarded on 'this', one of n1 to n3, for 'tunnels', of
+ * "geneve", "vxlan" and "gre" with commas between, or "off". */
 static void
-make_wanted(const char *tunnels, bool masquerade, struct guard_wanted *wanted)
+make_wanted(const char *this, const char *tunnels, bool masquerade,
+            struct guard_wanted *wanted)
 {
     struct config config = { .ipsec_mode = IPSEC_REQUIRED };
     struct model model;
@@ -43,12 +44,15 @@ make_wanted(const char *tunnels, bool masquerade, struct guard_wanted *wanted)
     for (int i = 3; i > 0; i--) {
         char *name = xasprintf("n%d", i);
         char *address = xasprintf("192.0.2.%d", i);
+        char *address6 = xasprintf("2001:db8::%d", i);
         struct node *node
             = node_cast(model_object_new(MODEL_NODE, NULL, name));
 
         add_prefix(&node->addresses, address);
+        add_prefix(&node->addresses, address6);
         model_put(&model, &node->obj);
         free(address);
+        free(address6);
         free(name);
     }
 
@@ -69,7 +73,7 @@ make_wanted(const char *tunnels, bool masquerade, struct guard_wanted *wanted)
             if (!strcmp(t, "off")) {
                 config.ipsec_mode = IPSEC_OFF;
             }
-            guard_wanted_derive(&config, &model, "n1", wanted);
+            guard_wanted_derive(&config, &model, this, wanted);
             first = false;
         }
         guard_wanted_add_tunnel(wanted, &tunnel);
@@ -90,7 +94,7 @@ test_guard_wanted(int argc, char *argv[])
     if (argc < 2) {
         ovs_fatal(0, "usage: guard-wanted TUNNELS [no-masquerade]");
     }
-    make_wanted(argv[1], argc == 2, &wanted);
+    make_wanted("n1", argv[1], argc == 2, &wanted);
     if (wanted.n_tunnels) {
         guard_wanted_format_nft(&wanted, &ds);
         fputs(ds_cstr(&ds), stdout);
@@ -102,17 +106,17 @@ test_guard_wanted(int argc, char *argv[])
 LATEEN_TEST_REGISTER("guard-wanted", "TUNNELS [no-masquerade]",
                      test_guard_wanted)
 
-/* guard-install TUNNELS */
+/* guard-install NODE TUNNELS */
 static int
 test_guard_install(int argc, char *argv[])
 {
     struct guard_wanted wanted;
     struct guard *guard;
 
-    if (argc != 2) {
-        ovs_fatal(0, "usage: guard-install TUNNELS");
+    if (argc != 3) {
+        ovs_fatal(0, "usage: guard-install NODE TUNNELS");
     }
-    make_wanted(argv[1], true, &wanted);
+    make_wanted(argv[1], argv[2], true, &wanted);
     char *error = guard_create(&guard);
     if (!error) {
         error = guard_install(guard, &wanted);
@@ -124,7 +128,7 @@ test_guard_install(int argc, char *argv[])
     }
     return 0;
 }
-LATEEN_TEST_REGISTER("guard-install", "TUNNELS", test_guard_install)
+LATEEN_TEST_REGISTER("guard-install", "NODE TUNNELS", test_guard_install)
 
 /* guard-remove */
 static int
@@ -146,6 +150,7 @@ LATEEN_TEST_REGISTER("guard-remove", "", test_guard_remove)
  *   exit */
 struct running {
     struct guard *guard;
+    const char *node;
     bool exit;
 };
 
@@ -177,7 +182,7 @@ ctl_set(struct unixctl_conn *conn, int argc OVS_UNUSED, const char *argv[],
     struct running *r = r_;
     struct guard_wanted wanted;
 
-    make_wanted(argv[1], true, &wanted);
+    make_wanted(r->node, argv[1], true, &wanted);
     guard_set(r->guard, &wanted);
     guard_wanted_destroy(&wanted);
     unixctl_command_reply(conn, NULL);
@@ -193,7 +198,7 @@ ctl_exit(struct unixctl_conn *conn, int argc OVS_UNUSED,
     unixctl_command_reply(conn, NULL);
 }
 
-/* guard-run SOCKET TUNNELS */
+/* guard-run SOCKET NODE TUNNELS */
 static int
 test_guard_run(int argc, char *argv[])
 {
@@ -201,9 +206,10 @@ test_guard_run(int argc, char *argv[])
     struct guard_wanted wanted;
     struct unixctl_server *server;
 
-    if (argc != 3) {
-        ovs_fatal(0, "usage: guard-run SOCKET TUNNELS");
+    if (argc != 4) {
+        ovs_fatal(0, "usage: guard-run SOCKET NODE TUNNELS");
     }
+    r.node = argv[2];
     fatal_ignore_sigpipe();
     if (unixctl_server_create(argv[1], &server)) {
         ovs_fatal(0, "cannot listen on %s", argv[1]);
@@ -216,7 +222,7 @@ test_guard_run(int argc, char *argv[])
     if (error) {
         ovs_fatal(0, "%s", error);
     }
-    make_wanted(argv[2], true, &wanted);
+    make_wanted(argv[2], argv[3], true, &wanted);
     guard_set(r.guard, &wanted);
     guard_wanted_destroy(&wanted);
     while (!r.exit) {
@@ -230,4 +236,4 @@ test_guard_run(int argc, char *argv[])
     guard_destroy(r.guard);
     return 0;
 }
-LATEEN_TEST_REGISTER("guard-run", "SOCKET TUNNELS", test_guard_run)
+LATEEN_TEST_REGISTER("guard-run", "SOCKET NODE TUNNELS", test_guard_run)
