@@ -40,7 +40,6 @@
 #include "packets.h"
 #include "source-dir.h"
 #include "source.h"
-#include "svec.h"
 #include "timeval.h"
 #include "unixctl.h"
 #include "util.h"
@@ -279,18 +278,6 @@ derive_tunnel(struct lateend *d)
     }
 }
 
-static void
-look_at_source(struct lateend *d)
-{
-    struct source_status status;
-    struct svec errors = SVEC_EMPTY_INITIALIZER;
-
-    status.errors = &errors;
-    source_get_status(d->source, &status);
-    d->source_synced = status.synced;
-    svec_destroy(&errors);
-}
-
 /* Whether there may be a tunnel port.  One that exists stays as long as
  * either layer of the guard stands: each is enough alone, and the guard
  * repairs the other. */
@@ -420,14 +407,23 @@ lateend_is_synced(const struct lateend *d, uint64_t seqno,
     return !what;
 }
 
-/* Tells the other nodes the addresses of this one's pods. */
+/* Tells the other nodes the addresses of this one's pods, if they have
+ * changed since the model's change 'seen'. */
 static void
-publish_pods(struct lateend *d)
+publish_pods(struct lateend *d, uint64_t seen)
 {
     size_t n = hmap_count(&d->model.objects[MODEL_ATTACHMENT]);
-    struct source_pod *pods = xmalloc((n + 1) * sizeof *pods);
     const struct model_object *obj;
+    struct source_pod *pods;
+    bool changed = !seen;
 
+    MODEL_FOR_EACH_CHANGED (obj, &d->model, seen) {
+        changed = changed || obj->kind == MODEL_ATTACHMENT;
+    }
+    if (!changed) {
+        return;
+    }
+    pods = xmalloc((n + 1) * sizeof *pods);
     n = 0;
     MODEL_FOR_EACH (obj, MODEL_ATTACHMENT, &d->model) {
         const struct attachment *a = attachment_cast(obj);
@@ -513,7 +509,7 @@ run_agent(const struct options *options)
         bool config_changed = reload_config(&d, &watch);
 
         source_run(d.source, &d.model);
-        look_at_source(&d);
+        d.source_synced = source_is_synced(d.source);
         ovsdb_run(d.ovsdb, &d.model);
         derive_tunnel(&d);
         if (config_changed || d.model.seqno != guard_seqno) {
@@ -528,11 +524,12 @@ run_agent(const struct options *options)
         sync_flows(&d);
         ofctrl_run(d.ofctrl);
         serve_cni(&d);
-        if (published_seqno != d.model.seqno) {
-            publish_pods(&d);
+        if (published_seqno != d.model.seqno
+            && ovsdb_get_facts(d.ovsdb)->connected) {
+            publish_pods(&d, published_seqno);
             published_seqno = d.model.seqno;
         }
-        model_forget(&d.model, d.sync.seen);
+        model_forget(&d.model, MIN(d.sync.seen, published_seqno));
 
         if (!ready && ofctrl_is_connected(d.ofctrl) && d.sync.compiled) {
             ready = true;

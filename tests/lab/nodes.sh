@@ -50,12 +50,18 @@ nodes() {
 
 # in_node NODE COMMAND...: in the node's network, with its daemons' sockets.
 in_node() {
+    (exec_in_node "$@")
+}
+
+# The same in place of this shell, so that $! is the command's own process.
+exec_in_node() {
     local node=$1
     shift
-    OVS_RUNDIR=$run/$node/ovs OVS_LOGDIR=$run/log OVS_DBDIR=$run/$node/ovs \
-        LATEEN_RUNDIR=$run/$node/lateen LATEEN_IKE=$programs/lateen-ike \
-        STRONGSWAN_CONF=$run/$node/strongswan.conf \
-        PATH=$run/$node/bin:$PATH ip netns exec "$node" "$@"
+    exec env OVS_RUNDIR="$run/$node/ovs" OVS_LOGDIR="$run/log" \
+        OVS_DBDIR="$run/$node/ovs" LATEEN_RUNDIR="$run/$node/lateen" \
+        LATEEN_IKE="$programs/lateen-ike" \
+        STRONGSWAN_CONF="$run/$node/strongswan.conf" \
+        PATH="$run/$node/bin:$PATH" ip netns exec "$node" "$@"
 }
 
 # Network
@@ -155,7 +161,7 @@ EOF
 start_charon() {
     local dir=$run/$1
     rm -f "$dir/charon.vici"
-    in_node "$1" setsid /usr/sbin/charon-systemd </dev/null \
+    exec_in_node "$1" setsid /usr/sbin/charon-systemd </dev/null \
         >"$run/log/$1-charon.out" 2>&1 &
     echo $! >"$dir/charon.pid"
     wait_until 20 "charon of $1" in_node "$1" "$dir/bin/swanctl" --stats
@@ -164,7 +170,7 @@ start_charon() {
 start_lateend() {
     local dir=$run/$1/lateen
     mkdir -p "$dir"
-    in_node "$1" setsid lateend --config="$run/$1/lateend.yaml" --node="$1" \
+    exec_in_node "$1" setsid lateend --config="$run/$1/lateend.yaml" --node="$1" \
         --log-file="$run/log/$1-lateend.log" -vconsole:off </dev/null \
         >"$run/log/$1-lateend.out" 2>&1 &
     echo $! >"$dir/lateend.pid"
