@@ -329,7 +329,14 @@ configure(struct nl_sock *sock, const struct cni_call *call,
     for (size_t i = 0; i < iface->n_routes; i++) {
         retval = add_route(sock, ifindex, &iface->routes[i]);
         if (retval) {
-            return net_error("add a route", call->ifname, retval);
+            const struct cni_route *r = &iface->routes[i];
+            char dst[INET6_ADDRSTRLEN], gw[INET6_ADDRSTRLEN];
+
+            inet_ntop(r->family, r->destination, dst, sizeof dst);
+            inet_ntop(r->family, r->gateway, gw, sizeof gw);
+            return cni_error(CNI_NETWORK_FAILED, "%s: the kernel refuses the "
+                             "route to %s/%d by %s: %s", call->ifname, dst,
+                             r->prefix_length, gw, nl_geterror(retval));
         }
     }
     return NULL;

@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,7 +96,7 @@ attachment_question(const struct cni_call *call)
 
 /* The configuration for the IPAM plugin: host-local gets the node's pod
  * networks, unless the configuration has ranges of its own, and addresses are
- * requested in one place only, whereever they were. */
+ * requested in one place only, wherever they were. */
 static json_t *
 ipam_conf(const struct cni_call *call, const json_t *info)
 {
@@ -419,6 +420,19 @@ about(FILE *out)
             "set; see lateen-cni(8).\n");
 }
 
+/* Sees to it that no other file gets the number of a standard one that whoever
+ * started this has closed.  Writing to it fails as before. */
+static void
+occupy_standard_files(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDONLY);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    close(fd);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -426,6 +440,8 @@ main(int argc, char *argv[])
     struct cni_call call;
     char *input;
     size_t size;
+
+    occupy_standard_files();
 
     if (argc > 1 && (!strcmp(argv[1], "--help")
                      || !strcmp(argv[1], "--version"))) {

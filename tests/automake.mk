@@ -133,6 +133,7 @@ clean-testsuite:
 
 TESTSUITE_AT += tests/cni.at
 
+SYSTEM_TESTSUITE_AT += tests/system-cni.at
 # Fuzzing
 # -------
 #
