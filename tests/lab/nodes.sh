@@ -184,7 +184,12 @@ stop_daemon() {
     [ -s "$1" ] || return 0
     pid=$(cat "$1")
     kill "-${2:-TERM}" "$pid" 2>/dev/null || return 0
-    wait_until 20 "the end of process $pid ($1)" eval "! kill -0 $pid"
+    wait_until 20 "the end of process $pid ($1)" has_ended "$pid"
+}
+
+# has_ended PID: one that nobody has waited for yet has ended as well.
+has_ended() {
+    ! grep '^State:' "/proc/$1/status" 2>/dev/null | grep -qv Z
 }
 
 configure_node() {
