@@ -56,6 +56,7 @@ TESTSUITE_AT += \
 	tests/host.at \
 	tests/mtu.at
 SYSTEM_TESTSUITE_AT += \
+	tests/system-guard.at \
 	tests/system-host.at
 TESTSUITE_AT += \
 	tests/config.at \
@@ -132,8 +133,8 @@ clean-testsuite:
 	done
 
 TESTSUITE_AT += tests/cni.at
-
 SYSTEM_TESTSUITE_AT += tests/system-cni.at
+
 # Fuzzing
 # -------
 #
