@@ -517,7 +517,7 @@ run_agent(const struct options *options)
             guard_seqno = d.model.seqno;
         }
         guard_run(d.guard);
-        ike_run(d.ike, &d.model, d.config, d.node);
+        ike_run(d.ike, d.source_synced ? &d.model : NULL, d.config, d.node);
         want_ovsdb(&d);
         host_run(d.host, &d.model, d.config, config_changed, d.node,
                  &d.tunnel_ip, d.mtu);

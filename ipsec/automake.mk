@@ -11,7 +11,9 @@ liblateen_a_SOURCES += \
 pkglibexec_PROGRAMS += lateen-ike
 lateen_ike_SOURCES = \
 	ipsec/lateen-ike.c \
-	ipsec/vici-api.h
+	ipsec/vici-api.h \
+	ipsec/vici-json.c \
+	ipsec/vici-json.h
 lateen_ike_LDADD = $(VICI_LIBS) $(JANSSON_LIBS) -lpthread
 
 # strongSwan
@@ -20,6 +22,8 @@ liblateen_a_SOURCES += \
 	ipsec/conns.h \
 	ipsec/ike-client.c \
 	ipsec/ike-client.h \
+	ipsec/ike-sas.c \
+	ipsec/ike-sas.h \
 	ipsec/ike.c \
 	ipsec/ike.h \
 	ipsec/psk.c \

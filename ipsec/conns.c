@@ -43,7 +43,8 @@ selector(const struct in6_addr *ip, const char *what)
 
 static struct json *
 child(const struct in6_addr *local, const char *local_what,
-      const struct in6_addr *remote, const char *remote_what, bool starts)
+      const struct in6_addr *remote, const char *remote_what, bool starts,
+      uint32_t reqid)
 {
     struct json *c = json_object_create();
 
@@ -58,17 +59,20 @@ child(const struct in6_addr *local, const char *local_what,
     /* The default window of 32 packets is too narrow for several CPUs. */
     put(c, "replay_window", "256");
     json_object_put_format(c, "priority", "%d", CONNS_PRIORITY);
+    json_object_put_format(c, "reqid", "%"PRIu32, reqid);
     return c;
 }
 
+/* A connection whose children have the reqids 'reqid' and up. */
 static struct json *
 connection(const struct config *config, const char *self, const char *peer,
-           const struct in6_addr *local, const struct in6_addr *remote)
+           const struct in6_addr *local, const struct in6_addr *remote,
+           uint32_t reqid)
 {
     struct json *conn = json_object_create();
     struct json *children = json_object_create();
+    bool starts = strcmp(self, peer) < 0;
     struct json *side;
-    bool starts = conns_starts(self, peer);
 
     put(conn, "version", "2");
     put_list(conn, "local_addrs", ip_to_string(local));
@@ -78,6 +82,9 @@ connection(const struct config *config, const char *self, const char *peer,
     put(conn, "keyingtries", "0");
     put(conn, "rekey_time", "4h");
     put(conn, "dpd_delay", "10s");
+    /* A peer that has been restarted says so, and its old SAs go.  That is
+     * all: where two nodes start at once, "replace" would end both. */
+    put(conn, "unique", "no");
 
     side = json_object_create();
     put(side, "auth", "psk");
@@ -90,18 +97,62 @@ connection(const struct config *config, const char *self, const char *peer,
 
     if (config->tunnel_type == TUNNEL_GRE) {
         json_object_put(children, "gre",
-                        child(local, "47", remote, "47", starts));
+                        child(local, "47", remote, "47", starts, reqid));
     } else {
         char *port = xasprintf("17/%d", config->tunnel_port);
 
         json_object_put(children, "out",
-                        child(local, "17", remote, port, starts));
+                        child(local, "17", remote, port, starts, reqid));
         json_object_put(children, "in",
-                        child(local, port, remote, "17", starts));
+                        child(local, port, remote, "17", starts, reqid + 1));
         free(port);
     }
     json_object_put(conn, "children", children);
     return conn;
+}
+
+/* The names of all nodes, sorted, for the caller to free (not the names). */
+static const char **
+node_names(const struct model *model, size_t *n)
+{
+    struct sset names = SSET_INITIALIZER(&names);
+    const struct model_object *obj;
+    const char **sorted;
+
+    MODEL_FOR_EACH (obj, MODEL_NODE, model) {
+        sset_add(&names, obj->name);
+    }
+    *n = sset_count(&names);
+    sorted = sset_sort(&names);
+    for (size_t i = 0; i < *n; i++) {
+        sorted[i] = model_find_node(model, sorted[i])->obj.name;
+    }
+    sset_destroy(&names);
+    return sorted;
+}
+
+/* An even reqid for 'peer' that is not among the 'n' of 'taken': the same as
+ * long as no two names fall on one number (FNV-1a, folded). */
+static uint32_t
+choose_reqid(const char *peer, const uint32_t *taken, size_t n)
+{
+    uint32_t hash = 2166136261u;
+
+    for (const char *p = peer; *p; p++) {
+        hash = (hash ^ (uint8_t) *p) * 16777619u;
+    }
+    hash = (hash >> 24) ^ (hash & 0xffffff);
+    for (;; hash += 2) {
+        uint32_t reqid = CONNS_REQID | (hash & 0xfffffe);
+        size_t i;
+
+        for (i = 0; i < n && taken[i] != reqid; i++) {
+            continue;
+        }
+        if (i == n) {
+            return reqid;
+        }
+    }
 }
 
 void
@@ -112,23 +163,28 @@ conns_derive(const struct model *model, const struct config *config,
     int family = cluster_tunnel_family(model, config, self_name);
     const struct in6_addr *local = self ? node_tunnel_address(self, family)
                                         : NULL;
-    const struct model_object *obj;
+    const char **names;
+    uint32_t *reqids;
+    size_t n;
 
     if (!local || config->ipsec_mode != IPSEC_REQUIRED) {
         return;
     }
-    MODEL_FOR_EACH (obj, MODEL_NODE, model) {
+    names = node_names(model, &n);
+    reqids = xmalloc(n * sizeof *reqids);
+    for (size_t i = 0; i < n; i++) {
         const struct in6_addr *remote
-            = node_tunnel_address(node_cast(obj), family);
+            = node_tunnel_address(model_find_node(model, names[i]), family);
 
-        if (remote && strcmp(obj->name, self_name)) {
-            char *name = xasprintf(CONNS_PREFIX"%s", obj->name);
-
-            shash_add_nocopy(conns, name,
-                             connection(config, self_name, obj->name, local,
-                                        remote));
+        reqids[i] = choose_reqid(names[i], reqids, i);
+        if (remote && strcmp(names[i], self_name)) {
+            shash_add_nocopy(conns, xasprintf(CONNS_PREFIX"%s", names[i]),
+                             connection(config, self_name, names[i], local,
+                                        remote, reqids[i]));
         }
     }
+    free(reqids);
+    free(names);
 }
 
 void
@@ -143,41 +199,20 @@ conns_destroy(struct shash *conns)
 }
 
 struct json *
-conns_secret(const struct model *model, const char *key)
+conns_secret(const struct model *model)
 {
     struct json *secret = json_object_create();
     struct json *owners = json_array_create_empty();
-    const struct model_object *obj;
-    struct sset names = SSET_INITIALIZER(&names);
+    const char **names;
+    size_t n;
 
-    MODEL_FOR_EACH (obj, MODEL_NODE, model) {
-        sset_add(&names, obj->name);
+    names = node_names(model, &n);
+    for (size_t i = 0; i < n; i++) {
+        json_array_add(owners, json_string_create(names[i]));
     }
-    const char **sorted = sset_sort(&names);
-    for (size_t i = 0; i < sset_count(&names); i++) {
-        json_array_add(owners, json_string_create(sorted[i]));
-    }
-    free(sorted);
-    sset_destroy(&names);
-
+    free(names);
     put(secret, "id", CONNS_SECRET);
     put(secret, "type", "IKE");
-    put(secret, "data", key);
     json_object_put(secret, "owners", owners);
     return secret;
-}
-
-bool
-conns_starts(const char *self, const char *peer)
-{
-    return strcmp(self, peer) < 0;
-}
-
-const char *const *
-conns_children(const struct config *config)
-{
-    static const char *const gre[] = { "gre", NULL };
-    static const char *const udp[] = { "out", "in", NULL };
-
-    return config->tunnel_type == TUNNEL_GRE ? gre : udp;
 }

@@ -9,7 +9,10 @@
  * Each child has a trap policy, which holds the first packets until there is
  * an SA; the node whose name comes first in the alphabet also starts it
  * itself, so that the two do not start two.  The explicit priority is what
- * keeps a charon's bypass policies for local subnets from winning. */
+ * keeps a charon's bypass policies for local subnets from winning.
+ *
+ * The same model gives the same text, byte for byte: charon replaces what has
+ * changed, with its SAs. */
 
 #ifndef LATEEN_CONNS_H
 #define LATEEN_CONNS_H 1
@@ -30,22 +33,20 @@ struct shash;
 /* Priority of the children's policies; a smaller number wins. */
 #define CONNS_PRIORITY 16
 
+/* The children's reqids are from here to CONNS_REQID + 0xffffff.  charon
+ * itself counts from 1. */
+#define CONNS_REQID 0x4c000000
+
 /* Puts into '*conns', an empty map, the body of each connection by its name.
- * None if the cluster has no node 'self'. */
+ * None if the cluster has no node 'self', or IPsec is off. */
 void conns_derive(const struct model *, const struct config *,
                   const char *self, struct shash *conns);
 
 /* Frees what conns_derive() has put there, and the map itself. */
 void conns_destroy(struct shash *conns);
 
-/* The message for VICI's "load-shared": the secret 'key' for all nodes.  The
- * caller frees it. */
-struct json *conns_secret(const struct model *, const char *key);
-
-/* Whether 'self' starts the SAs with 'peer'. */
-bool conns_starts(const char *self, const char *peer);
-
-/* The names of a connection's children. */
-const char *const *conns_children(const struct config *);
+/* The message for VICI's "load-shared": a secret for all nodes, without the
+ * key itself.  The caller frees it. */
+struct json *conns_secret(const struct model *);
 
 #endif /* ipsec/conns.h */

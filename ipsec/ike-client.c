@@ -19,6 +19,8 @@
 #include "openvswitch/list.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
+#include "process.h"
+#include "psk.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -77,12 +79,15 @@ question_free(struct question *q)
     free(q);
 }
 
-static void
+/* Ends the process, if there is one, and returns its status. */
+static int
 stop_process(struct ike_client *client)
 {
+    int status = 0;
+
     if (client->pid) {
         kill(client->pid, SIGKILL);
-        waitpid(client->pid, NULL, 0);
+        waitpid(client->pid, &status, 0);
         client->pid = 0;
         close(client->fd);
         client->fd = -1;
@@ -90,6 +95,7 @@ stop_process(struct ike_client *client)
     client->sent = false;
     client->written = 0;
     ds_clear(&client->input);
+    return status;
 }
 
 void
@@ -108,9 +114,8 @@ ike_client_destroy(struct ike_client *client)
     }
 }
 
-/* Ends the process, and all questions with 'why'. */
-static void
-fail(struct ike_client *client, const char *why)
+void
+ike_client_reset(struct ike_client *client, const char *error)
 {
     struct ovs_list questions;
     struct question *q;
@@ -119,38 +124,56 @@ fail(struct ike_client *client, const char *why)
     /* The callbacks may ask new ones. */
     ovs_list_move(&questions, &client->questions);
     ovs_list_init(&client->questions);
+    if (client->event_cb) {
+        client->event_cb(NULL, NULL, error, client->aux);
+    }
     LIST_FOR_EACH_SAFE (q, list_node, &questions) {
         if (q->cb) {
-            q->cb(NULL, NULL, why, q->aux);
+            q->cb(NULL, NULL, error, q->aux);
         }
         question_free(q);
     }
 }
 
+/* Puts the question 'object', which it takes, in line.  'psk', if nonnull, is
+ * its "secret". */
 static void
-ask(struct ike_client *client, struct json *object, ike_client_cb *cb,
-    void *aux)
+ask(struct ike_client *client, struct json *object, const struct psk *psk,
+    ike_client_cb *cb, void *aux)
 {
+    static const char secret[] = ",\"secret\":\"";
     struct question *q = xmalloc(sizeof *q);
-    char *text;
+    char *text, *p;
+    size_t length;
 
     q->id = ++client->next_id;
-    json_object_put(object, "id", json_integer_create(q->id));
-    text = json_to_string(object, 0);
-    q->line = xasprintf("%s\n", text);
     q->cb = cb;
     q->aux = aux;
-    explicit_bzero(text, strlen(text));
-    free(text);
+    json_object_put(object, "id", json_integer_create(q->id));
+    text = json_to_string(object, 0);
     json_destroy(object);
+
+    /* The key is in no other memory than its own and the line's. */
+    length = strlen(text);
+    q->line = p = xmalloc(length + (psk ? 2 * psk->size : 0)
+                          + sizeof secret + sizeof "\"}\n");
+    memcpy(p, text, length);
+    p += length;
+    if (psk) {
+        p = stpcpy(p - 1, secret);
+        for (size_t i = 0; i < psk->size; i++) {
+            p += sprintf(p, "%02x", psk->data[i]);
+        }
+        p = stpcpy(p, "\"}");
+    }
+    strcpy(p, "\n");
+    free(text);
     ovs_list_push_back(&client->questions, &q->list_node);
     poll_immediate_wake();
 }
 
-void
-ike_client_ask(struct ike_client *client, const char *command,
-               struct json *message, const char *stream, ike_client_cb *cb,
-               void *aux)
+static struct json *
+command_create(const char *command, struct json *message)
 {
     struct json *object = json_object_create();
 
@@ -158,10 +181,28 @@ ike_client_ask(struct ike_client *client, const char *command,
     if (message) {
         json_object_put(object, "message", message);
     }
+    return object;
+}
+
+void
+ike_client_ask(struct ike_client *client, const char *command,
+               struct json *message, const char *stream, ike_client_cb *cb,
+               void *aux)
+{
+    struct json *object = command_create(command, message);
+
     if (stream) {
         json_object_put_string(object, "stream", stream);
     }
-    ask(client, object, cb, aux);
+    ask(client, object, NULL, cb, aux);
+}
+
+void
+ike_client_ask_secret(struct ike_client *client, const char *command,
+                      struct json *message, const struct psk *psk,
+                      ike_client_cb *cb, void *aux)
+{
+    ask(client, command_create(command, message), psk, cb, aux);
 }
 
 void
@@ -171,7 +212,7 @@ ike_client_register(struct ike_client *client, struct json *names,
     struct json *object = json_object_create();
 
     json_object_put(object, "register", names);
-    ask(client, object, cb, aux);
+    ask(client, object, NULL, cb, aux);
 }
 
 bool
@@ -237,35 +278,40 @@ take_line(struct ike_client *client, const char *line)
         const struct json *message = shash_find_data(members, "message");
 
         if (message && message->type == JSON_OBJECT && client->event_cb) {
-            client->event_cb(json_string(value), message, client->aux);
+            client->event_cb(json_string(value), message, NULL, client->aux);
         }
         json_destroy(object);
         return;
     }
     if (!client->sent) {
+        VLOG_WARN("lateen-ike answers without a question");
         json_destroy(object);
         return;
     }
 
-    q = CONTAINER_OF(ovs_list_pop_front(&client->questions), struct question,
-                     list_node);
-    ovs_list_init(&q->list_node);
-    client->sent = false;
-    client->written = 0;
-    if (q->cb) {
-        const struct json *ok = shash_find_data(members, "ok");
-        const struct json *reply = shash_find_data(members, "reply");
-        const struct json *events = shash_find_data(members, "events");
-        const struct json *error = shash_find_data(members, "error");
+    const struct json *ok = shash_find_data(members, "ok");
+    const struct json *reply = shash_find_data(members, "reply");
+    const struct json *events = shash_find_data(members, "events");
+    const struct json *lost = shash_find_data(members, "lost");
+    const struct json *error_ = shash_find_data(members, "error");
+    const char *error
+        = (ok && ok->type == JSON_TRUE ? NULL
+           : error_ && error_->type == JSON_STRING ? json_string(error_)
+           : "lateen-ike does not say why it fails");
 
-        if (ok && ok->type == JSON_TRUE) {
-            q->cb(reply, events, NULL, q->aux);
-        } else {
-            q->cb(NULL, NULL, (error && error->type == JSON_STRING
-                               ? json_string(error) : "no answer"), q->aux);
+    if (lost && lost->type == JSON_TRUE) {
+        ike_client_reset(client, error);
+    } else {
+        q = CONTAINER_OF(ovs_list_pop_front(&client->questions),
+                         struct question, list_node);
+        ovs_list_init(&q->list_node);
+        client->sent = false;
+        client->written = 0;
+        if (q->cb) {
+            q->cb(error ? NULL : reply, error ? NULL : events, error, q->aux);
         }
+        question_free(q);
     }
-    question_free(q);
     json_destroy(object);
 }
 
@@ -280,7 +326,12 @@ receive(struct ike_client *client)
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
             return;
         } else if (n <= 0) {
-            fail(client, "lateen-ike has ended");
+            char *status = process_status_msg(stop_process(client));
+            char *error = xasprintf("lateen-ike has ended: %s", status);
+
+            ike_client_reset(client, error);
+            free(error);
+            free(status);
             return;
         }
         for (ssize_t i = 0; i < n && client->pid; i++) {
@@ -293,7 +344,7 @@ receive(struct ike_client *client)
             free(line);
         }
         if (client->input.length > MAX_LINE) {
-            fail(client, "lateen-ike's answer is too long");
+            ike_client_reset(client, "lateen-ike's answer is too long");
         }
     }
 }
@@ -311,7 +362,7 @@ transmit(struct ike_client *client)
 
         if (n < 0) {
             if (errno != EAGAIN && errno != EINTR) {
-                fail(client, "lateen-ike has ended");
+                ike_client_reset(client, "lateen-ike has ended");
             }
             return;
         }
@@ -330,7 +381,7 @@ ike_client_run(struct ike_client *client)
         char *error = start_process(client);
 
         if (error) {
-            fail(client, error);
+            ike_client_reset(client, error);
             free(error);
             return;
         }
@@ -342,7 +393,7 @@ ike_client_run(struct ike_client *client)
     }
     transmit(client);
     if (client->pid && client->sent && time_msec() >= client->deadline) {
-        fail(client, "charon did not answer in time");
+        ike_client_reset(client, "charon did not answer in time");
     }
 }
 

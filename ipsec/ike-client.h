@@ -3,7 +3,9 @@
  *
  * One question is under way at a time, the others wait in line.  A question
  * that is not answered in time costs the process its life, and all questions
- * fail; the next one starts another.  charon itself is never touched. */
+ * fail; the next one starts another.  charon itself is never touched.
+ *
+ * The process is $LATEEN_IKE, or LATEEN_LIBEXECDIR/lateen-ike. */
 
 #ifndef LATEEN_IKE_CLIENT_H
 #define LATEEN_IKE_CLIENT_H 1
@@ -12,6 +14,7 @@
 
 struct ike_client;
 struct json;
+struct psk;
 
 /* Called with the answer: 'reply' and 'events' (or NULL) on success, 'error'
  * otherwise.  What they point to lasts as long as the call. */
@@ -19,9 +22,11 @@ typedef void ike_client_cb(const struct json *reply,
                            const struct json *events, const char *error,
                            void *aux);
 
-/* Called with each event that was asked for. */
+/* Called with each event that was asked for.  Where charon is lost, 'name' is
+ * NULL and 'error' says why; the callbacks of all questions under way come
+ * then, with that error, and events are to be asked for again. */
 typedef void ike_client_event_cb(const char *name, const struct json *message,
-                                 void *aux);
+                                 const char *error, void *aux);
 
 /* 'vici_socket' is the path of charon's socket.  Starts nothing yet. */
 struct ike_client *ike_client_create(const char *vici_socket,
@@ -30,12 +35,20 @@ struct ike_client *ike_client_create(const char *vici_socket,
 /* Ends the process; questions under way are dropped without a call. */
 void ike_client_destroy(struct ike_client *);
 
+/* Gives the process up, with all questions, because of 'error'. */
+void ike_client_reset(struct ike_client *, const char *error);
+
 /* Asks charon for 'command' with 'message', which it takes and which may be
  * NULL.  'stream' collects events of that name, if nonnull.  'cb' may be
  * NULL; it is never called before ike_client_run(). */
 void ike_client_ask(struct ike_client *, const char *command,
                     struct json *message, const char *stream,
                     ike_client_cb *cb, void *aux);
+
+/* The same, with 'psk' in the message as "data". */
+void ike_client_ask_secret(struct ike_client *, const char *command,
+                           struct json *message, const struct psk *psk,
+                           ike_client_cb *cb, void *aux);
 
 /* Asks for the events in 'names', an array of strings, which it takes. */
 void ike_client_register(struct ike_client *, struct json *names,

@@ -4,12 +4,15 @@
  *
  * Has strongSwan's charon hold what conns_derive() wants: the connections
  * whose name begins with CONNS_PREFIX and the secret CONNS_SECRET, and touches
- * nothing else.  What charon says that it holds is compared with that every
- * few seconds; when it has been restarted, everything is loaded again.
+ * nothing else.  Every few seconds it compares what charon says that it holds
+ * with that: connections, the secret, trap policies and SAs.  When charon has
+ * been restarted, everything is loaded again at once.
  *
  * Whether packets can leave in clear is not decided here: the guard stops
- * them.  Only where charon cannot protect anything, because its plugin
- * kernel-libipsec keeps SAs out of the kernel, ike_permits_tunnel() says so.
+ * them, and trap policies hold them until there is an SA.  So the state of a
+ * peer is for people to read.  Only where charon cannot protect anything,
+ * because its plugin kernel-libipsec keeps SAs out of the kernel,
+ * ike_permits_tunnel() says so.
  *
  * Everything here belongs to the main thread and never blocks, except for
  * ike_cleanup(). */
@@ -18,7 +21,7 @@
 #define LATEEN_IKE_H 1
 
 #include <stdbool.h>
-#include <stdint.h>
+#include "openvswitch/compiler.h"
 
 struct config;
 struct ike;
@@ -27,7 +30,7 @@ struct model;
 
 enum ike_state {
     IKE_DOWN,                   /* No SA. */
-    IKE_CONNECTING,             /* On the way. */
+    IKE_CONNECTING,             /* Some SAs are missing. */
     IKE_UP,                     /* All SAs are there. */
 };
 
@@ -39,8 +42,10 @@ struct ike *ike_create(void);
 /* Ends the connection to charon, which keeps what it holds. */
 void ike_destroy(struct ike *);
 
-/* Brings charon closer to what 'model' and 'config' want for the node
- * 'self'. */
+/* Brings charon closer to what 'model' and 'config' want for the node 'self'.
+ * 'model' is NULL as long as the cluster is not known; until then, nothing is
+ * changed.  Where 'config' has IPsec off, charon is asked once, if it runs, to
+ * hold nothing of ours. */
 void ike_run(struct ike *, const struct model *, const struct config *,
              const char *self);
 void ike_wait(struct ike *);
@@ -51,7 +56,7 @@ bool ike_permits_tunnel(const struct ike *);
 /* Whether charon holds everything that is wanted, and nothing else of ours. */
 bool ike_realized(const struct ike *);
 
-/* What is wrong, in words; NULL if nothing is. */
+/* What is wrong with charon or the key, in words; NULL if nothing is. */
 const char *ike_last_error(const struct ike *);
 
 /* The state of the SAs with the node 'peer'. */
@@ -62,6 +67,6 @@ struct json *ike_status_to_json(const struct ike *);
 
 /* Removes from charon what is ours, in at most 'timeout' ms.  Returns NULL,
  * also where charon does not run, or a message that the caller frees. */
-char *ike_cleanup(const struct config *, int timeout);
+char *ike_cleanup(const struct config *, int timeout) OVS_WARN_UNUSED_RESULT;
 
 #endif /* ipsec/ike.h */

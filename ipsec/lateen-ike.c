@@ -8,19 +8,24 @@
  *     {"id": 1, "command": "load-conn", "message": {...}, "stream": "EVENT"}
  *
  * The message's objects, arrays and strings are VICI's sections, lists and
- * values.  Its answer is one line on standard output:
+ * values.  "secret", in hexadecimal, goes into it as "data".  The answer is
+ * one line on standard output:
  *
  *     {"id": 1, "ok": true, "reply": {...}, "events": [...]}
- *     {"id": 1, "ok": false, "error": "..."}
+ *     {"id": 1, "ok": false, "error": "...", "lost": false}
  *
  * "stream" collects the events of that name that charon sends before its
- * reply.  {"register": ["EVENT", ...]} asks for events at any time, which come
- * as {"event": "EVENT", "message": {...}}.  Ends with its standard input. */
+ * reply.  "lost" tells that charon cannot be reached, or does not answer any
+ * more.  {"id": 2, "register": ["EVENT", ...]} asks for events at any time,
+ * which come as {"event": "EVENT", "message": {...}}.
+ *
+ * Ends with its standard input, and with the process that started it. */
 
 #include <config.h>
 
 #include <errno.h>
 #include <jansson.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -30,14 +35,10 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "vici-api.h"
+#include "vici-json.h"
 
-/* Longest line, and deepest message, that is taken in. */
-#define MAX_LINE (16 * 1024 * 1024)
-#define MAX_DEPTH 16
-
-/* Values longer than this do not fit a VICI message. */
-#define MAX_VALUE 65535
+/* A longer line costs the process its life.  VICI's messages are shorter. */
+#define MAX_LINE (4 * 1024 * 1024)
 
 static char *uri;
 static vici_conn_t *commands;   /* Connection for commands, or NULL. */
@@ -45,6 +46,16 @@ static vici_conn_t *events;     /* Connection for registered events. */
 
 /* libvici calls back in threads of its own. */
 static pthread_mutex_t output = PTHREAD_MUTEX_INITIALIZER;
+
+/* jansson's free(): its buffers may have held a key. */
+static void
+wipe_and_free(void *p)
+{
+    if (p) {
+        explicit_bzero(p, malloc_usable_size(p));
+        free(p);
+    }
+}
 
 /* Prints 'object' as a line, and frees it. */
 static void
@@ -57,171 +68,19 @@ print_line(json_t *object)
     putchar('\n');
     fflush(stdout);
     pthread_mutex_unlock(&output);
-    free(text);
+    wipe_and_free(text);
     json_decref(object);
 }
 
 static json_t *
-value_to_json(const void *value, int len)
+failure(const json_t *id, const char *error, bool lost)
 {
-    json_t *s = json_stringn(value, len);
-
-    /* What is not text is of no interest to lateend. */
-    return s ? s : json_string("");
-}
-
-/* Reads a section up to its end. */
-static json_t *
-section_to_json(vici_res_t *res, int depth)
-{
-    json_t *object = json_object();
-    json_t *list = NULL;
-    void *value;
-    int len;
-
-    for (;;) {
-        switch (vici_parse(res)) {
-        case VICI_PARSE_BEGIN_SECTION: {
-            char *name = strdup(vici_parse_name(res));
-
-            json_object_set_new(object, name,
-                                (depth < MAX_DEPTH
-                                 ? section_to_json(res, depth + 1)
-                                 : json_null()));
-            free(name);
-            break;
-        }
-        case VICI_PARSE_BEGIN_LIST:
-            list = json_array();
-            json_object_set_new(object, vici_parse_name(res), list);
-            break;
-        case VICI_PARSE_LIST_ITEM:
-            value = vici_parse_value(res, &len);
-            if (list && value) {
-                json_array_append_new(list, value_to_json(value, len));
-            }
-            break;
-        case VICI_PARSE_END_LIST:
-            list = NULL;
-            break;
-        case VICI_PARSE_KEY_VALUE:
-            value = vici_parse_value(res, &len);
-            if (value) {
-                json_object_set_new(object, vici_parse_name(res),
-                                    value_to_json(value, len));
-            }
-            break;
-        case VICI_PARSE_END_SECTION:
-        case VICI_PARSE_END:
-        case VICI_PARSE_ERROR:
-        default:
-            return object;
-        }
-    }
-}
-
-/* Whether 'message' can be said in VICI; if not, '*what' says why. */
-static bool
-check_message(const json_t *message, int depth, const char **what)
-{
-    const char *key;
-    json_t *value;
-
-    if (depth > MAX_DEPTH) {
-        *what = "the message is too deep";
-        return false;
-    }
-    json_object_foreach ((json_t *) message, key, value) {
-        const json_t *item;
-        size_t i;
-
-        if (strlen(key) > 255) {
-            *what = "a name is longer than 255 bytes";
-            return false;
-        }
-        switch (json_typeof(value)) {
-        case JSON_OBJECT:
-            if (!check_message(value, depth + 1, what)) {
-                return false;
-            }
-            break;
-        case JSON_ARRAY:
-            json_array_foreach (value, i, item) {
-                if (!json_is_string(item)
-                    || json_string_length(item) > MAX_VALUE) {
-                    *what = "a list has an item that is no string, or too "
-                            "long";
-                    return false;
-                }
-            }
-            break;
-        case JSON_STRING:
-            if (json_string_length(value) > MAX_VALUE) {
-                *what = "a value is too long";
-                return false;
-            }
-            break;
-        case JSON_INTEGER:
-        case JSON_REAL:
-        case JSON_TRUE:
-        case JSON_FALSE:
-        case JSON_NULL:
-        default:
-            *what = "values are strings";
-            return false;
-        }
-    }
-    return true;
+    return json_pack("{s:O?, s:b, s:s, s:b}", "id", id, "ok", 0,
+                     "error", error, "lost", lost);
 }
 
 static void
-add_message(vici_req_t *req, const json_t *message)
-{
-    const char *key_;
-    json_t *value;
-
-    json_object_foreach ((json_t *) message, key_, value) {
-        char *key = (char *) key_;
-        const json_t *item;
-        size_t i;
-
-        if (json_is_object(value)) {
-            vici_begin_section(req, key);
-            add_message(req, value);
-            vici_end_section(req);
-        } else if (json_is_array(value)) {
-            vici_begin_list(req, key);
-            json_array_foreach (value, i, item) {
-                vici_add_list_item(req, (char *) json_string_value(item),
-                                   json_string_length(item));
-            }
-            vici_end_list(req);
-        } else {
-            vici_add_key_value(req, key, (char *) json_string_value(value),
-                               json_string_length(value));
-        }
-    }
-}
-
-static void
-collect_event(void *events_, char *name, vici_res_t *msg)
-{
-    (void) name;
-    json_array_append_new(events_, section_to_json(msg, 0));
-}
-
-static void
-print_event(void *user, char *name, vici_res_t *msg)
-{
-    (void) user;
-    print_line(json_pack("{s:s, s:o}", "event", name,
-                         "message", section_to_json(msg, 0)));
-}
-
-/* Gives the connection up, so that the next command makes a new one: libvici
- * cannot tell whether charon has been restarted. */
-static void
-drop_connections(void)
+disconnect(void)
 {
     if (commands) {
         vici_disconnect(commands);
@@ -233,81 +92,140 @@ drop_connections(void)
     }
 }
 
+/* Gives the connections up, so that the next command makes new ones, and says
+ * so. */
 static json_t *
-failure(const json_t *id, const char *error)
+lose_charon(const json_t *id, const char *what, int error)
 {
-    return json_pack("{s:O?, s:b, s:s}", "id", id, "ok", 0, "error", error);
+    char text[512];
+
+    disconnect();
+    /* libvici does not always say why. */
+    snprintf(text, sizeof text, "%s at %s: %s", what, uri,
+             error ? strerror(error) : "it is gone");
+    return failure(id, text, true);
 }
 
-static json_t *
-run_command(const json_t *request)
+static void
+collect_event(void *collected, char *name, vici_res_t *msg)
 {
-    const json_t *id = json_object_get(request, "id");
-    const char *name = json_string_value(json_object_get(request,
-                                                         "command"));
-    const char *stream = json_string_value(json_object_get(request,
-                                                           "stream"));
-    const json_t *message = json_object_get(request, "message");
-    const char *what = "";
-    json_t *collected = NULL, *reply;
-    vici_res_t *res;
-    vici_req_t *req;
-    char text[256];
+    (void) name;
+    json_array_append_new(collected, vici_json_read(msg));
+}
 
-    if (!name || (message && !json_is_object(message))) {
-        return failure(id, "a command is a string and its message an object");
-    }
-    if (!check_message(message, 0, &what)) {
-        return failure(id, what);
-    }
-    if (!commands) {
-        commands = vici_connect(uri);
-        if (!commands) {
-            snprintf(text, sizeof text, "cannot reach charon at %s: %s", uri,
-                     strerror(errno));
-            return failure(id, text);
-        }
-    }
-    if (stream) {
-        collected = json_array();
-        if (vici_register(commands, (char *) stream, collect_event,
-                          collected)) {
-            json_decref(collected);
-            drop_connections();
-            return failure(id, "charon is gone, or has no such event");
-        }
-    }
-    req = vici_begin((char *) name);
-    add_message(req, message);
-    errno = 0;
-    res = vici_submit(req, commands);
-    if (!res) {
-        /* With this version of libvici, errno may say nothing. */
-        snprintf(text, sizeof text, "charon did not answer: %s",
-                 errno ? strerror(errno) : "it is gone");
-        json_decref(collected);
-        drop_connections();
-        return failure(id, text);
-    }
-    if (stream) {
-        vici_register(commands, (char *) stream, NULL, NULL);
-    }
-    reply = section_to_json(res, 0);
-    vici_free_res(res);
+static void
+print_event(void *user, char *name, vici_res_t *msg)
+{
+    (void) user;
+    print_line(json_pack("{s:s, s:o}", "event", name,
+                         "message", vici_json_read(msg)));
+}
 
-    const char *success = json_string_value(json_object_get(reply,
-                                                            "success"));
+/* Appends the bytes that 'hex' stands for to 'req' as "data".  False if it is
+ * no hexadecimal number of whole bytes, or too long. */
+static bool
+add_secret(vici_req_t *req, const json_t *secret)
+{
+    const char *hex = json_string_value(secret);
+    size_t n = json_string_length(secret) / 2;
+    unsigned char data[8192];
+
+    if (!hex || json_string_length(secret) % 2 || n > sizeof data
+        || strspn(hex, "0123456789abcdef") != 2 * n) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const char digits[] = { hex[2 * i], hex[2 * i + 1], '\0' };
+
+        data[i] = strtoul(digits, NULL, 16);
+    }
+    vici_add_key_value(req, "data", data, n);
+    explicit_bzero(data, sizeof data);
+    return true;
+}
+
+/* Turns charon's reply, which it frees, into an answer. */
+static json_t *
+make_answer(const json_t *id, json_t *reply, json_t *collected)
+{
+    const char *success
+        = json_string_value(json_object_get(reply, "success"));
     json_t *answer;
+
     if (success && strcmp(success, "yes")) {
         const char *errmsg
             = json_string_value(json_object_get(reply, "errmsg"));
 
-        answer = failure(id, errmsg ? errmsg : "charon refused");
+        answer = failure(id, errmsg && *errmsg ? errmsg : "charon refuses",
+                         false);
     } else {
         answer = json_pack("{s:O?, s:b, s:O, s:O*}", "id", id, "ok", 1,
                            "reply", reply, "events", collected);
     }
     json_decref(reply);
+    return answer;
+}
+
+static json_t *
+run_command(const json_t *request, const json_t *id)
+{
+    const json_t *message = json_object_get(request, "message");
+    const json_t *secret = json_object_get(request, "secret");
+    const char *name
+        = json_string_value(json_object_get(request, "command"));
+    char *stream
+        = (char *) json_string_value(json_object_get(request, "stream"));
+    json_t *collected, *answer;
+    vici_res_t *res;
+    vici_req_t *req;
+    int error;
+
+    if (!name || !*name || strlen(name) > 255
+        || (message && !json_is_object(message))) {
+        return failure(id, "a command is a string, and its message an object",
+                       false);
+    }
+    const char *why = vici_json_check(message);
+    if (why) {
+        return failure(id, why, false);
+    }
+
+    if (!commands) {
+        commands = vici_connect(uri);
+        if (!commands) {
+            return lose_charon(id, "cannot reach charon", errno);
+        }
+    }
+    req = vici_begin((char *) name);
+    vici_json_add(req, message);
+    if (secret && !add_secret(req, secret)) {
+        vici_free_req(req);
+        return failure(id, "a secret is hexadecimal", false);
+    }
+
+    collected = stream ? json_array() : NULL;
+    if (stream && vici_register(commands, stream, collect_event, collected)) {
+        error = errno;
+        vici_free_req(req);
+        answer = (error == ENOENT ? failure(id, "unknown stream", false)
+                  : lose_charon(id, "charon does not answer", error));
+        json_decref(collected);
+        return answer;
+    }
+    errno = 0;
+    res = vici_submit(req, commands);
+    error = errno;
+    if (res) {
+        if (stream) {
+            vici_register(commands, stream, NULL, NULL);
+        }
+        answer = make_answer(id, vici_json_read(res), collected);
+        vici_free_res(res);
+    } else if (error == ENOENT && !stream) {
+        answer = failure(id, "charon does not know this command", false);
+    } else {
+        answer = lose_charon(id, "charon does not answer", error);
+    }
     json_decref(collected);
     return answer;
 }
@@ -315,77 +233,143 @@ run_command(const json_t *request)
 /* Events come on a connection of their own: libvici allows no commands while
  * it calls back. */
 static json_t *
-register_events(const json_t *request, const json_t *names)
+register_events(const json_t *names, const json_t *id)
 {
-    const json_t *id = json_object_get(request, "id");
     const json_t *name;
-    char text[256];
     size_t i;
 
     if (!events) {
         events = vici_connect(uri);
-    }
-    if (!events) {
-        snprintf(text, sizeof text, "cannot reach charon at %s: %s", uri,
-                 strerror(errno));
-        return failure(id, text);
+        if (!events) {
+            return lose_charon(id, "cannot reach charon", errno);
+        }
     }
     json_array_foreach (names, i, name) {
-        if (!json_is_string(name)
-            || vici_register(events, (char *) json_string_value(name),
-                             print_event, NULL)) {
-            drop_connections();
-            return failure(id, "charon is gone, or has no such event");
+        errno = 0;
+        if (!json_is_string(name)) {
+            return failure(id, "an event's name is a string", false);
+        } else if (vici_register(events, (char *) json_string_value(name),
+                                 print_event, NULL)) {
+            return (errno == ENOENT ? failure(id, "unknown event", false)
+                    : lose_charon(id, "charon does not answer", errno));
         }
     }
     return json_pack("{s:O?, s:b}", "id", id, "ok", 1);
 }
 
+/* Returns the answer to 'line', and wipes it. */
+static json_t *
+answer_line(char *line, size_t length)
+{
+    json_t *request = json_loadb(line, length, 0, NULL);
+    const json_t *id = json_object_get(request, "id");
+    const json_t *names = json_object_get(request, "register");
+    json_t *answer;
+
+    explicit_bzero(line, length);
+    if (!json_is_object(request)) {
+        answer = failure(NULL, "that is no JSON object", false);
+    } else if (json_is_array(names)) {
+        answer = register_events(names, id);
+    } else {
+        answer = run_command(request, id);
+    }
+    json_decref(request);
+    return answer;
+}
+
+/* Puts the next line of standard input into '*line', NULL at the end.  The
+ * line is good until the next call, which wipes it. */
+static void
+read_line(char **line, size_t *length)
+{
+    static char *input;
+    static size_t n, allocated, taken;
+
+    if (taken) {
+        n -= taken;
+        memmove(input, input + taken, n);
+        explicit_bzero(input + n, taken);
+        taken = 0;
+    }
+    for (size_t looked_at = 0;;) {
+        char *end = NULL;
+
+        if (n > looked_at) {
+            end = memchr(input + looked_at, '\n', n - looked_at);
+        }
+        if (end) {
+            *line = input;
+            *length = end - input;
+            taken = *length + 1;
+            return;
+        }
+        looked_at = n;
+        if (n == allocated) {
+            char *bigger = malloc(2 * allocated + 65536);
+
+            if (!bigger || allocated >= MAX_LINE) {
+                abort();
+            }
+            if (n) {
+                memcpy(bigger, input, n);
+            }
+            wipe_and_free(input);
+            input = bigger;
+            allocated = 2 * allocated + 65536;
+        }
+        ssize_t got = read(STDIN_FILENO, input + n, allocated - n);
+        if (got > 0) {
+            n += got;
+        } else if (!got || errno != EINTR) {
+            wipe_and_free(input);
+            *line = NULL;
+            return;
+        }
+    }
+}
+
 int
 main(int argc, char *argv[])
 {
-    char *line = NULL;
-    size_t allocated = 0;
-    ssize_t n;
+    pid_t parent = getppid();
+    char *line;
+    size_t n;
 
-    if (argc != 2 || !strcmp(argv[1], "--help")) {
-        fprintf(argc == 2 ? stdout : stderr,
+    if (argc != 2 || *argv[1] == '-') {
+        bool help = argc == 2 && !strcmp(argv[1], "--help");
+
+        if (argc == 2 && !strcmp(argv[1], "--version")) {
+            printf("lateen-ike (Lateen) %s\n", PACKAGE_VERSION);
+            return 0;
+        }
+        fprintf(help ? stdout : stderr,
                 "lateen-ike (Lateen) %s: speaks to charon for lateend, which "
                 "starts it\nusage: lateen-ike VICI-SOCKET\n",
                 PACKAGE_VERSION);
-        return argc == 2 ? 0 : 2;
-    }
-    if (!strcmp(argv[1], "--version")) {
-        printf("lateen-ike (Lateen) %s\n", PACKAGE_VERSION);
-        return 0;
-    }
-    if (asprintf(&uri, "%s%s", *argv[1] == '/' ? "unix://" : "",
-                 argv[1]) < 0) {
-        abort();
+        return help ? 0 : 2;
     }
 
     /* lateend may be killed without a chance to say so. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) {
+        return 0;
+    }
     signal(SIGPIPE, SIG_IGN);
+    /* What libvici prints there is in the answers. */
+    if (!freopen("/dev/null", "w", stderr)
+        || asprintf(&uri, "%s%s", *argv[1] == '/' ? "unix://" : "",
+                    argv[1]) < 0) {
+        return 1;
+    }
+    json_set_alloc_funcs(malloc, wipe_and_free);
+    json_object_seed(0);
     vici_init();
 
-    while ((n = getline(&line, &allocated, stdin)) > 0 && n <= MAX_LINE) {
-        json_t *request = json_loadb(line, n, 0, NULL);
-        json_t *names = json_object_get(request, "register");
-
-        /* It may have held a key. */
-        explicit_bzero(line, n);
-        if (!json_is_object(request)) {
-            print_line(failure(NULL, "that is no JSON object"));
-        } else if (json_is_array(names)) {
-            print_line(register_events(request, names));
-        } else {
-            print_line(run_command(request));
-        }
-        json_decref(request);
+    for (read_line(&line, &n); line; read_line(&line, &n)) {
+        print_line(answer_line(line, n));
     }
-    free(line);
-    drop_connections();
+    disconnect();
     vici_deinit();
     free(uri);
     return 0;

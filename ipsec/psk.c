@@ -14,9 +14,6 @@
 
 #include "util.h"
 
-/* A longer one does not fit a VICI value comfortably, and nobody has it. */
-#define PSK_MAX 4096
-
 /* What examples and other projects' defaults have for a key; any key that
  * contains one of them is refused. */
 static const char *const known[] = {
@@ -26,7 +23,7 @@ static const char *const known[] = {
 
 /* Whether 'key' is a short piece again and again. */
 static bool
-is_repetition(const char *key, size_t n)
+is_repetition(const uint8_t *key, size_t n)
 {
     for (size_t period = 1; period <= n / 3; period++) {
         if (!memcmp(key, key + period, n - period)) {
@@ -36,97 +33,117 @@ is_repetition(const char *key, size_t n)
     return false;
 }
 
-static char *
-check_key(const char *file, const char *key, size_t n)
+/* Whether 'word' is at the beginning of the 'n' bytes at 'key'. */
+static bool
+starts_with(const uint8_t *key, size_t n, const char *word)
 {
-    if (n < PSK_MIN) {
-        return xasprintf("%s: the key has %"PRIuSIZE" bytes; at least %d are "
-                         "wanted, as \"head -c 32 /dev/urandom | base64\" "
-                         "makes them", file, n, PSK_MIN);
+    return (n >= strlen(word)
+            && !strncasecmp((const char *) key, word, strlen(word)));
+}
+
+static char *
+check_key(const char *file, const struct psk *psk)
+{
+    if (psk->size < PSK_MIN) {
+        return xasprintf("%s: the key has %"PRIuSIZE" bytes, and at least %d "
+                         "are wanted; make one with \"head -c 32 "
+                         "/dev/urandom | base64\"", file, psk->size, PSK_MIN);
+    } else if (psk->size > PSK_MAX) {
+        return xasprintf("%s: the key has more than %d bytes", file, PSK_MAX);
     }
-    if (memchr(key, '\0', n) || memchr(key, '\n', n)) {
-        return xasprintf("%s: the key is to be one line of text", file);
-    }
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < psk->size; i++) {
         for (size_t j = 0; j < ARRAY_SIZE(known); j++) {
-            if (!strncasecmp(key + i, known[j], strlen(known[j]))) {
-                return xasprintf("%s: the key contains \"%s\", which is easy "
-                                 "to guess; make one at random", file,
-                                 known[j]);
+            if (starts_with(psk->data + i, psk->size - i, known[j])) {
+                return xasprintf("%s: the key contains \"%s\", which anybody "
+                                 "would try; make one with \"head -c 32 "
+                                 "/dev/urandom | base64\"", file, known[j]);
             }
         }
     }
-    if (is_repetition(key, n)) {
-        return xasprintf("%s: the key repeats itself; make one at random",
-                         file);
+    if (is_repetition(psk->data, psk->size)) {
+        return xasprintf("%s: the key repeats itself; make one with \"head "
+                         "-c 32 /dev/urandom | base64\"", file);
+    }
+    return NULL;
+}
+
+static char *
+check_file(const char *file, const struct stat *s)
+{
+    if (!S_ISREG(s->st_mode)) {
+        return xasprintf("%s: the key is to be in a regular file", file);
+    } else if (s->st_mode & 077) {
+        return xasprintf("%s: others than its owner may use the key; run "
+                         "\"chmod 600 %s\"", file, file);
+    } else if (s->st_uid && s->st_uid != geteuid()) {
+        return xasprintf("%s: the key belongs to the user with the number "
+                         "%ju; run \"chown root %s\"", file,
+                         (uintmax_t) s->st_uid, file);
     }
     return NULL;
 }
 
 char *
-psk_read(const char *file, char **keyp)
+psk_read(const char *file, struct psk **pskp)
 {
-    char *key = NULL, *error = NULL;
-    size_t n = 0;
+    struct psk *psk;
+    char *error;
     struct stat s;
-    int fd;
 
-    *keyp = NULL;
-    fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    *pskp = NULL;
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &s)) {
         error = xasprintf("%s: cannot read the key: %s", file,
                           ovs_strerror(errno));
-    } else if (!S_ISREG(s.st_mode)) {
-        error = xasprintf("%s: the key is not in a regular file", file);
-    } else if (s.st_mode & 077) {
-        error = xasprintf("%s: others than its owner may read the key; use "
-                          "\"chmod 600 %s\"", file, file);
-    } else {
-        key = xzalloc(PSK_MAX + 2);
-        while (n < PSK_MAX + 1) {
-            ssize_t got = read(fd, key + n, PSK_MAX + 1 - n);
-
-            if (got < 0 && errno == EINTR) {
-                continue;
-            } else if (got < 0) {
-                error = xasprintf("%s: cannot read the key: %s", file,
-                                  ovs_strerror(errno));
-            }
-            if (got <= 0) {
-                break;
-            }
-            n += got;
-        }
-        if (n && key[n - 1] == '\n') {
-            key[--n] = '\0';
-        }
-        if (!error && n > PSK_MAX) {
-            error = xasprintf("%s: the key has more than %d bytes", file,
-                              PSK_MAX);
-        }
-        error = error ? error : check_key(file, key, n);
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    if (error) {
-        if (key) {
-            explicit_bzero(key, PSK_MAX + 2);
-            free(key);
+        if (fd >= 0) {
+            close(fd);
         }
         return error;
     }
-    *keyp = xmemdup0(key, n);
-    explicit_bzero(key, PSK_MAX + 2);
-    free(key);
-    return NULL;
+
+    /* Room for a newline, and for a byte too many. */
+    psk = xzalloc(sizeof *psk + PSK_MAX + 2);
+    error = check_file(file, &s);
+    while (!error && psk->size < PSK_MAX + 2) {
+        ssize_t n = read(fd, psk->data + psk->size, PSK_MAX + 2 - psk->size);
+
+        if (n > 0) {
+            psk->size += n;
+        } else if (!n) {
+            break;
+        } else if (errno != EINTR) {
+            error = xasprintf("%s: cannot read the key: %s", file,
+                              ovs_strerror(errno));
+        }
+    }
+    close(fd);
+    if (psk->size && psk->data[psk->size - 1] == '\n') {
+        psk->data[--psk->size] = '\0';
+    }
+    if (!error) {
+        error = check_key(file, psk);
+    }
+    if (error) {
+        psk_free(psk);
+    } else {
+        *pskp = psk;
+    }
+    return error;
+}
+
+bool
+psk_equals(const struct psk *a, const struct psk *b)
+{
+    return (a == b
+            || (a && b && a->size == b->size
+                && !memcmp(a->data, b->data, a->size)));
 }
 
 void
-psk_free(char *key)
+psk_free(struct psk *psk)
 {
-    if (key) {
-        explicit_bzero(key, strlen(key));
-        free(key);
+    if (psk) {
+        explicit_bzero(psk->data, psk->size);
+        free(psk);
     }
 }

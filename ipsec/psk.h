@@ -4,20 +4,32 @@
 #ifndef LATEEN_PSK_H
 #define LATEEN_PSK_H 1
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "openvswitch/compiler.h"
 
-/* Shortest key that is taken, in bytes. */
+/* Shortest and longest key that is taken, in bytes. */
 #define PSK_MIN 32
+#define PSK_MAX 4096
 
-/* Reads the key in 'file' into '*keyp', a string that the caller ends with
+/* A key: any bytes. */
+struct psk {
+    size_t size;
+    uint8_t data[];
+};
+
+/* Reads the key in 'file' into '*pskp', which the caller ends with
  * psk_free().  One newline at the end of the file is not part of it.  Returns
- * NULL, or a message that the caller frees and that never contains the key:
- * the file cannot be read, others than its owner can read it, or the key is
- * too short, known to everybody, or no text. */
-char *psk_read(const char *file, char **keyp) OVS_WARN_UNUSED_RESULT;
+ * NULL, or a message that the caller frees, that says what to do, and that
+ * never contains the key: the file cannot be read, others than its owner can
+ * read it, or the key is too short or known to everybody. */
+char *psk_read(const char *file, struct psk **pskp) OVS_WARN_UNUSED_RESULT;
 
-/* Wipes and frees 'key', which may be NULL. */
-void psk_free(char *key);
+/* Whether both are the same key.  Either may be NULL. */
+bool psk_equals(const struct psk *, const struct psk *);
+
+/* Wipes and frees 'psk', which may be NULL. */
+void psk_free(struct psk *psk);
 
 #endif /* ipsec/psk.h */

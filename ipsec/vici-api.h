@@ -34,6 +34,7 @@ void vici_add_key_value(vici_req_t *, char *key, void *buf, int len);
 void vici_begin_list(vici_req_t *, char *name);
 void vici_add_list_item(vici_req_t *, void *buf, int len);
 void vici_end_list(vici_req_t *);
+void vici_free_req(vici_req_t *);
 vici_res_t *vici_submit(vici_req_t *, vici_conn_t *);
 vici_parse_t vici_parse(vici_res_t *);
 char *vici_parse_name(vici_res_t *);

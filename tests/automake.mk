@@ -23,6 +23,7 @@ lateen_test_SOURCES += \
 	tests/test-manifest.c \
 	tests/test-source-dir.c \
 	tests/test-yaml.c
+lateen_test_SOURCES += tests/test-ike.c
 lateen_test_LDADD = $(LATEEN_LIBS)
 
 # The suites
@@ -134,6 +135,8 @@ clean-testsuite:
 
 TESTSUITE_AT += tests/cni.at
 SYSTEM_TESTSUITE_AT += tests/system-cni.at
+
+SYSTEM_TESTSUITE_AT += tests/system-ike.at
 
 # Fuzzing
 # -------

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What charon says about the SAs with one peer: see ike-sas.h. */
+
+#include <config.h>
+#include "ike-sas.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "openvswitch/json.h"
+#include "openvswitch/shash.h"
+#include "util.h"
+
+void
+ike_sas_clear(struct ike_sas *sas)
+{
+    for (size_t i = 0; i < sas->n_children; i++) {
+        struct ike_child *child = &sas->children[i];
+
+        free(child->name);
+        free(child->algorithm);
+        free(child->spi_in);
+        free(child->spi_out);
+    }
+    free(sas->children);
+    free(sas->connecting);
+    memset(sas, 0, sizeof *sas);
+}
+
+static const char *
+get(const struct json *object, const char *name)
+{
+    const struct json *value = shash_find_data(json_object(object), name);
+
+    return value && value->type == JSON_STRING ? json_string(value) : "";
+}
+
+static uint64_t
+get_number(const struct json *object, const char *name)
+{
+    return strtoull(get(object, name), NULL, 10);
+}
+
+/* An SA that is being replaced carries traffic until the new one is there. */
+static bool
+is_state(const struct json *sa, const char *state)
+{
+    return (!strcmp(get(sa, "state"), state)
+            || !strcmp(get(sa, "state"), "REKEYING"));
+}
+
+static void
+add_child(struct ike_sas *sas, const struct json *sa)
+{
+    const char *keysize = get(sa, "encr-keysize");
+    struct ike_child *child;
+
+    if (!is_state(sa, "INSTALLED")) {
+        return;
+    }
+    sas->children = xrealloc(sas->children, ((sas->n_children + 1)
+                                             * sizeof *sas->children));
+    child = &sas->children[sas->n_children++];
+    child->name = xstrdup(get(sa, "name"));
+    child->algorithm = xasprintf("%s%s%s", get(sa, "encr-alg"),
+                                 *keysize ? "-" : "", keysize);
+    child->spi_in = xstrdup(get(sa, "spi-in"));
+    child->spi_out = xstrdup(get(sa, "spi-out"));
+    child->bytes_in = get_number(sa, "bytes-in");
+    child->bytes_out = get_number(sa, "bytes-out");
+    child->packets_in = get_number(sa, "packets-in");
+    child->packets_out = get_number(sa, "packets-out");
+    child->age = get_number(sa, "install-time");
+    child->rekey = get_number(sa, "rekey-time");
+}
+
+void
+ike_sas_add(struct ike_sas *sas, const struct json *sa)
+{
+    const struct json *children;
+    struct shash_node *node;
+
+    if (is_state(sa, "ESTABLISHED")) {
+        sas->n_established++;
+        sas->age = get_number(sa, "established");
+        sas->rekey = get_number(sa, "rekey-time");
+    } else if (!strcmp(get(sa, "state"), "CONNECTING")) {
+        sas->n_connecting++;
+        free(sas->connecting);
+        sas->connecting = xstrdup(get(sa, "uniqueid"));
+    }
+    children = shash_find_data(json_object(sa), "child-sas");
+    if (children && children->type == JSON_OBJECT) {
+        SHASH_FOR_EACH (node, json_object(children)) {
+            const struct json *child = node->data;
+
+            if (child->type == JSON_OBJECT) {
+                add_child(sas, child);
+            }
+        }
+    }
+}
+
+bool
+ike_sas_has_child(const struct ike_sas *sas, const char *name)
+{
+    for (size_t i = 0; i < sas->n_children; i++) {
+        if (!strcmp(sas->children[i].name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+put_integer(struct json *object, const char *name, int64_t value)
+{
+    json_object_put(object, name, json_integer_create(value));
+}
+
+static struct json *
+child_to_json(const struct ike_child *child)
+{
+    struct json *json = json_object_create();
+
+    json_object_put_string(json, "name", child->name);
+    json_object_put_string(json, "algorithm", child->algorithm);
+    json_object_put_string(json, "spiIn", child->spi_in);
+    json_object_put_string(json, "spiOut", child->spi_out);
+    put_integer(json, "bytesIn", child->bytes_in);
+    put_integer(json, "bytesOut", child->bytes_out);
+    put_integer(json, "packetsIn", child->packets_in);
+    put_integer(json, "packetsOut", child->packets_out);
+    put_integer(json, "age", child->age);
+    put_integer(json, "rekeyIn", child->rekey);
+    return json;
+}
+
+static int
+compare_children(const void *a_, const void *b_)
+{
+    const struct ike_child *const *a = a_;
+    const struct ike_child *const *b = b_;
+    int cmp = strcmp((*a)->name, (*b)->name);
+
+    return cmp ? cmp : strcmp((*a)->spi_in, (*b)->spi_in);
+}
+
+void
+ike_sas_put_json(const struct ike_sas *sas, struct json *row)
+{
+    struct json *children = json_array_create_empty();
+    uint64_t bytes_in = 0, bytes_out = 0, packets_in = 0, packets_out = 0;
+    const struct ike_child **sorted;
+
+    sorted = xmalloc((sas->n_children + 1) * sizeof *sorted);
+    for (size_t i = 0; i < sas->n_children; i++) {
+        sorted[i] = &sas->children[i];
+    }
+    qsort(sorted, sas->n_children, sizeof *sorted, compare_children);
+    for (size_t i = 0; i < sas->n_children; i++) {
+        bytes_in += sorted[i]->bytes_in;
+        bytes_out += sorted[i]->bytes_out;
+        packets_in += sorted[i]->packets_in;
+        packets_out += sorted[i]->packets_out;
+        json_array_add(children, child_to_json(sorted[i]));
+    }
+    if (sas->n_children) {
+        json_object_put_string(row, "algorithm", sorted[0]->algorithm);
+    }
+    free(sorted);
+    put_integer(row, "age", sas->age);
+    put_integer(row, "rekeyIn", sas->rekey);
+    put_integer(row, "ikeSAs", sas->n_established);
+    put_integer(row, "childSAs", sas->n_children);
+    put_integer(row, "bytesIn", bytes_in);
+    put_integer(row, "bytesOut", bytes_out);
+    put_integer(row, "packetsIn", packets_in);
+    put_integer(row, "packetsOut", packets_out);
+    json_object_put(row, "children", children);
+}

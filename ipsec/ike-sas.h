@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What charon says about the SAs with one peer: its "list-sa" events, read.
+ * Pure. */
+
+#ifndef LATEEN_IKE_SAS_H
+#define LATEEN_IKE_SAS_H 1
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct json;
+
+/* A CHILD_SA that carries traffic: a pair of ESP SAs. */
+struct ike_child {
+    char *name;
+    char *algorithm;            /* "AES_GCM_16-256". */
+    char *spi_in, *spi_out;     /* In hexadecimal. */
+    uint64_t bytes_in, bytes_out;
+    uint64_t packets_in, packets_out;
+    int64_t age, rekey;         /* Seconds since, and until. */
+};
+
+/* The SAs of one connection; all zero is none. */
+struct ike_sas {
+    size_t n_established;       /* IKE SAs. */
+    size_t n_connecting;
+    char *connecting;           /* charon's number of one of these. */
+    int64_t age, rekey;         /* Of an established one, in seconds. */
+    struct ike_child *children;
+    size_t n_children;
+};
+
+/* Frees what 'sas' holds; it is none then. */
+void ike_sas_clear(struct ike_sas *sas);
+
+/* Adds the IKE SA 'sa', an object of a "list-sa" event, to 'sas'. */
+void ike_sas_add(struct ike_sas *sas, const struct json *sa);
+
+/* Whether there is a child of that name. */
+bool ike_sas_has_child(const struct ike_sas *, const char *name);
+
+/* Puts what 'sas' says into 'row', an object. */
+void ike_sas_put_json(const struct ike_sas *, struct json *row);
+
+#endif /* ipsec/ike-sas.h */

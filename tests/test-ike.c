@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Prints what strongSwan is to hold, reads keys and SAs, and keeps an IKE edge
+ * running for system tests. */
+
+#include <config.h>
+#include "ipsec/conns.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include "agent/config.h"
+#include "agent/model.h"
+#include "fatal-signal.h"
+#include "ipsec/ike-sas.h"
+#include "ipsec/ike.h"
+#include "ipsec/psk.h"
+#include "lateen-test.h"
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/json.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/shash.h"
+#include "unixctl.h"
+#include "util.h"
+
+/* "off", or geneve, vxlan, gre, or "PORT" for geneve on another port; with
+ * "4" or "6" appended for a family. */
+static void
+set_tunnel(struct config *config, const char *arg)
+{
+    char *tunnel = xstrdup(arg);
+    size_t length = strlen(tunnel);
+    bool number = strspn(tunnel, "0123456789") == length;
+
+    config->ipsec_mode = strcmp(arg, "off") ? IPSEC_REQUIRED : IPSEC_OFF;
+    config->tunnel_family = 0;
+    if (!number && length && strchr("46", tunnel[length - 1])) {
+        config->tunnel_family = (tunnel[length - 1] == '4'
+                                 ? AF_INET : AF_INET6);
+        tunnel[length - 1] = '\0';
+    }
+    config->tunnel_type = (!strcmp(tunnel, "gre") ? TUNNEL_GRE
+                           : !strcmp(tunnel, "vxlan") ? TUNNEL_VXLAN
+                           : TUNNEL_GENEVE);
+    config->tunnel_port = (!strcmp(tunnel, "gre") ? 0
+                           : !strcmp(tunnel, "vxlan") ? 4789
+                           : number ? atoi(tunnel) : 6081);
+    free(tunnel);
+}
+
+/* Puts the node "NAME=ADDRESS,..." into 'model'; takes it away if there is
+ * nothing after the "=". */
+static void
+put_node(struct model *model, const char *arg)
+{
+    char *name = xstrdup(arg), *list = strchr(name, '='), *save, *address;
+    struct node *node;
+
+    ovs_assert(list);
+    *list++ = '\0';
+    if (!*list) {
+        model_remove(model, MODEL_NODE, NULL, name);
+        free(name);
+        return;
+    }
+    node = node_cast(model_object_new(MODEL_NODE, NULL, name));
+    for (address = strtok_r(list, ",", &save); address;
+         address = strtok_r(NULL, ",", &save)) {
+        struct ip_prefix p;
+
+        ovs_assert(ip_prefix_parse(address, &p));
+        ip_prefix_list_add(&node->addresses, &p);
+    }
+    model_put(model, &node->obj);
+    free(name);
+}
+
+static void
+print_json(const struct json *json)
+{
+    char *text = json_to_string(json, JSSF_PRETTY | JSSF_SORT);
+
+    puts(text);
+    free(text);
+}
+
+/* conns TUNNEL SELF NODE=ADDRESS,... ... */
+static int
+test_conns(int argc, char *argv[])
+{
+    struct config config = { .tunnel_port = 0 };
+    struct json *all = json_object_create();
+    struct shash conns = SHASH_INITIALIZER(&conns);
+    struct shash_node *node;
+    struct model model;
+
+    if (argc < 3) {
+        ovs_fatal(0, "usage: conns TUNNEL SELF NODE=ADDRESS,... ...");
+    }
+    set_tunnel(&config, argv[1]);
+    model_init(&model);
+    for (int i = 3; i < argc; i++) {
+        put_node(&model, argv[i]);
+    }
+    conns_derive(&model, &config, argv[2], &conns);
+    SHASH_FOR_EACH (node, &conns) {
+        json_object_put(all, node->name, json_clone(node->data));
+    }
+    json_object_put(all, "secret", conns_secret(&model));
+    print_json(all);
+    json_destroy(all);
+    conns_destroy(&conns);
+    model_destroy(&model);
+    return 0;
+}
+LATEEN_TEST_REGISTER("conns", "TUNNEL SELF NODE=ADDRESS,... ...", test_conns)
+
+/* psk FILE: the key's size, or what is wrong. */
+static int
+test_psk(int argc, char *argv[])
+{
+    struct psk *psk;
+
+    if (argc != 2) {
+        ovs_fatal(0, "usage: psk FILE");
+    }
+    char *error = psk_read(argv[1], &psk);
+    if (error) {
+        puts(error);
+        free(error);
+        return 1;
+    }
+    printf("%"PRIuSIZE" bytes\n", psk->size);
+    psk_free(psk);
+    return 0;
+}
+LATEEN_TEST_REGISTER("psk", "FILE", test_psk)
+
+/* ike-sas: what the IKE SAs on standard input, one a line, say. */
+static int
+test_ike_sas(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+{
+    struct json *row = json_object_create();
+    struct ike_sas sas = { .n_established = 0 };
+    char line[65536];
+
+    while (fgets(line, sizeof line, stdin)) {
+        struct json *sa = json_from_string(line);
+
+        ovs_assert(sa->type == JSON_OBJECT);
+        ike_sas_add(&sas, sa);
+        json_destroy(sa);
+    }
+    ike_sas_put_json(&sas, row);
+    if (sas.connecting) {
+        json_object_put_string(row, "connecting", sas.connecting);
+    }
+    print_json(row);
+    json_destroy(row);
+    ike_sas_clear(&sas);
+    return 0;
+}
+LATEEN_TEST_REGISTER("ike-sas", "", test_ike_sas)
+
+/* The edge, with control commands:
+ *
+ *   state         "realized" or what is wrong, and each peer's state
+ *   status        everything
+ *   node NODE=ADDRESS,...
+ *   tunnel TUNNEL
+ *   known         from now on, the cluster is known
+ *   exit */
+struct running {
+    struct ike *ike;
+    struct config config;
+    struct model model;
+    bool known;
+    bool exit;
+};
+
+static void
+ctl_state(struct unixctl_conn *conn, int argc OVS_UNUSED,
+          const char *argv[] OVS_UNUSED, void *r_)
+{
+    struct running *r = r_;
+    struct json *rows = ike_status_to_json(r->ike);
+    const char *error = ike_last_error(r->ike);
+    struct ds ds = DS_EMPTY_INITIALIZER;
+
+    ds_put_format(&ds, "%s%s%s%s",
+                  ike_realized(r->ike) ? "realized" : "not realized",
+                  ike_permits_tunnel(r->ike) ? "" : ", refused",
+                  error ? ": " : "", error ? error : "");
+    for (size_t i = 0; i < rows->array.n; i++) {
+        const struct shash *row = json_object(rows->array.elems[i]);
+        const struct json *row_error = shash_find_data(row, "error");
+
+        ds_put_format(&ds, "\n%s %s",
+                      json_string(shash_find_data(row, "peer")),
+                      json_string(shash_find_data(row, "state")));
+        if (!error && row_error->type == JSON_STRING) {
+            ds_put_format(&ds, ": %s", json_string(row_error));
+        }
+    }
+    json_destroy(rows);
+    unixctl_command_reply(conn, ds_cstr(&ds));
+    ds_destroy(&ds);
+}
+
+static void
+ctl_status(struct unixctl_conn *conn, int argc OVS_UNUSED,
+           const char *argv[] OVS_UNUSED, void *r_)
+{
+    struct running *r = r_;
+    struct json *rows = ike_status_to_json(r->ike);
+    char *text = json_to_string(rows, JSSF_PRETTY | JSSF_SORT);
+
+    unixctl_command_reply(conn, text);
+    free(text);
+    json_destroy(rows);
+}
+
+static void
+ctl_node(struct unixctl_conn *conn, int argc OVS_UNUSED, const char *argv[],
+         void *r_)
+{
+    struct running *r = r_;
+
+    put_node(&r->model, argv[1]);
+    unixctl_command_reply(conn, NULL);
+}
+
+static void
+ctl_tunnel(struct unixctl_conn *conn, int argc OVS_UNUSED, const char *argv[],
+           void *r_)
+{
+    struct running *r = r_;
+
+    set_tunnel(&r->config, argv[1]);
+    unixctl_command_reply(conn, NULL);
+}
+
+static void
+ctl_known(struct unixctl_conn *conn, int argc OVS_UNUSED,
+          const char *argv[] OVS_UNUSED, void *r_)
+{
+    struct running *r = r_;
+
+    r->known = true;
+    unixctl_command_reply(conn, NULL);
+}
+
+static void
+ctl_exit(struct unixctl_conn *conn, int argc OVS_UNUSED,
+         const char *argv[] OVS_UNUSED, void *r_)
+{
+    struct running *r = r_;
+
+    r->exit = true;
+    unixctl_command_reply(conn, NULL);
+}
+
+/* ike-run SOCKET VICI-SOCKET PSK-FILE SELF */
+static int
+test_ike_run(int argc, char *argv[])
+{
+    struct running r = { .exit = false };
+    struct unixctl_server *server;
+
+    if (argc != 5) {
+        ovs_fatal(0, "usage: ike-run SOCKET VICI-SOCKET PSK-FILE SELF");
+    }
+    fatal_ignore_sigpipe();
+    r.config.vici_socket = argv[2];
+    r.config.psk_file = argv[3];
+    set_tunnel(&r.config, "geneve");
+    model_init(&r.model);
+    r.ike = ike_create();
+    unixctl_command_register("state", "", 0, 0, ctl_state, &r);
+    unixctl_command_register("status", "", 0, 0, ctl_status, &r);
+    unixctl_command_register("node", "NODE=ADDRESS,...", 1, 1, ctl_node, &r);
+    unixctl_command_register("tunnel", "TUNNEL", 1, 1, ctl_tunnel, &r);
+    unixctl_command_register("known", "", 0, 0, ctl_known, &r);
+    unixctl_command_register("exit", "", 0, 0, ctl_exit, &r);
+    if (unixctl_server_create(argv[1], &server)) {
+        ovs_fatal(0, "cannot listen on %s", argv[1]);
+    }
+    while (!r.exit) {
+        unixctl_server_run(server);
+        ike_run(r.ike, r.known ? &r.model : NULL, &r.config, argv[4]);
+        ike_wait(r.ike);
+        unixctl_server_wait(server);
+        poll_block();
+    }
+    ike_destroy(r.ike);
+    model_destroy(&r.model);
+    unixctl_server_destroy(server);
+    return 0;
+}
+LATEEN_TEST_REGISTER("ike-run", "SOCKET VICI-SOCKET PSK-FILE SELF",
+                     test_ike_run)
+
+/* ike-cleanup VICI-SOCKET */
+static int
+test_ike_cleanup(int argc, char *argv[])
+{
+    struct config config = { .ipsec_mode = IPSEC_REQUIRED };
+
+    if (argc != 2) {
+        ovs_fatal(0, "usage: ike-cleanup VICI-SOCKET");
+    }
+    config.vici_socket = argv[1];
+    char *error = ike_cleanup(&config, 5000);
+    if (error) {
+        ovs_fatal(0, "%s", error);
+    }
+    return 0;
+}
+LATEEN_TEST_REGISTER("ike-cleanup", "VICI-SOCKET", test_ike_cleanup)
