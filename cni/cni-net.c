@@ -149,22 +149,61 @@ set_up(struct nl_sock *sock, int ifindex)
     return retval;
 }
 
-struct cni_error *
-cni_pair_create(const struct cni_netns *ns, const struct cni_call *call,
-                const struct cni_interface *iface)
+static struct cni_error *
+disable_tx_checksum(const char *device)
 {
-    struct nl_sock *sock;
-    struct cni_error *error = open_socket(&sock);
-    struct rtnl_link *link, *peer;
-    struct nl_addr *mac;
+    struct ethtool_value value = { .cmd = ETHTOOL_STXCSUM, .data = 0 };
+    struct ifreq ifr = { .ifr_data = (void *) &value };
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     int retval;
 
-    if (error) {
-        return error;
+    snprintf(ifr.ifr_name, sizeof ifr.ifr_name, "%s", device);
+    retval = fd < 0 ? -1 : ioctl(fd, SIOCETHTOOL, &ifr);
+    if (fd >= 0) {
+        close(fd);
     }
-    link = rtnl_link_veth_alloc();
-    peer = rtnl_link_veth_get_peer(link);
-    mac = nl_addr_build(AF_LLC, iface->mac, sizeof iface->mac);
+    return (retval
+            ? cni_error(CNI_NETWORK_FAILED, "%s: cannot switch checksum "
+                        "offload off: %s", device, strerror(errno))
+            : NULL);
+}
+
+/* Runs 'function' inside the container's namespace, with a socket of it. */
+static struct cni_error *
+inside(const struct cni_netns *ns, const struct cni_call *call,
+       const struct cni_interface *iface,
+       struct cni_error *(*function)(struct nl_sock *,
+                                     const struct cni_call *,
+                                     const struct cni_interface *))
+{
+    struct cni_error *error;
+    struct nl_sock *sock;
+
+    if (setns(ns->container, CLONE_NEWNET)) {
+        return cni_error(CNI_NETWORK_FAILED, "cannot enter the network "
+                         "namespace %s: %s", call->netns, strerror(errno));
+    }
+    error = open_socket(&sock);
+    if (!error) {
+        error = function(sock, call, iface);
+        nl_socket_free(sock);
+    }
+    if (setns(ns->own, CLONE_NEWNET)) {
+        abort();
+    }
+    return error;
+}
+
+static struct cni_error *
+create_pair(struct nl_sock *sock, const struct cni_netns *ns,
+            const struct cni_call *call, const struct cni_interface *iface)
+{
+    struct rtnl_link *link = rtnl_link_veth_alloc();
+    struct rtnl_link *peer = rtnl_link_veth_get_peer(link);
+    struct nl_addr *mac = nl_addr_build(AF_LLC, iface->mac,
+                                        sizeof iface->mac);
+    int retval;
+
     rtnl_link_set_name(link, iface->host);
     rtnl_link_set_mtu(link, iface->mtu);
     rtnl_link_set_name(peer, call->ifname);
@@ -177,26 +216,75 @@ cni_pair_create(const struct cni_netns *ns, const struct cni_call *call,
     nl_addr_put(mac);
 
     if (retval == -NLE_EXIST) {
-        error = cni_error(CNI_CONFLICT, "there is an interface %s in the "
-                          "container, or %s on the node, already",
-                          call->ifname, iface->host);
-    } else if (retval) {
-        error = net_error("make the pair of devices", call->ifname, retval);
-    } else {
-        /* The host's end is a port of the bridge and nothing else: no IPv6
-         * address, each of which also costs ovs-vswitchd, and no answer to
-         * ARP, which the host would give itself where the bridge's datapath is
-         * not the kernel's. */
-        error = write_sysctl("/proc/sys/net/ipv6/conf/%s/addr_gen_mode",
-                             iface->host, "1");
-        cni_error_free(error);  /* A kernel without IPv6 has none. */
-        error = write_sysctl("/proc/sys/net/ipv4/conf/%s/arp_ignore",
-                             iface->host, "8");
-        cni_error_free(error);
-        error = NULL;
-        retval = set_up(sock, if_nametoindex(iface->host));
+        return cni_error(CNI_CONFLICT, "there is an interface %s in the "
+                         "container, or %s on the node, already",
+                         call->ifname, iface->host);
+    }
+    return (retval
+            ? net_error("make the pair of devices", call->ifname, retval)
+            : NULL);
+}
+
+/* The host's end is a port of the bridge and nothing else: no IPv6 address,
+ * each of which also costs ovs-vswitchd, and no answer to ARP, which the host
+ * would give itself where the bridge's datapath is not the kernel's. */
+static struct cni_error *
+set_up_host_end(struct nl_sock *sock, const char *host)
+{
+    /* A kernel without IPv6 has not the first of them. */
+    cni_error_free(write_sysctl("/proc/sys/net/ipv6/conf/%s/addr_gen_mode",
+                                host, "1"));
+    cni_error_free(write_sysctl("/proc/sys/net/ipv4/conf/%s/arp_ignore",
+                                host, "8"));
+
+    int retval = set_up(sock, if_nametoindex(host));
+    return retval ? net_error("set it up", host, retval) : NULL;
+}
+
+/* Sets the container's end up.  To be called inside its namespace. */
+static struct cni_error *
+set_up_container_end(struct nl_sock *sock, const struct cni_call *call,
+                     const struct cni_interface *iface)
+{
+    const char *const devices[] = { "lo", call->ifname };
+
+    /* A kernel without IPv6 has none of these. */
+    cni_error_free(write_sysctl("/proc/sys/net/ipv6/conf/%s/accept_dad",
+                                call->ifname, "0"));
+    cni_error_free(write_sysctl("/proc/sys/net/ipv6/conf/%s/accept_ra",
+                                call->ifname, "0"));
+    if (iface->tx_checksum_off) {
+        struct cni_error *error = disable_tx_checksum(call->ifname);
+
+        if (error) {
+            return error;
+        }
+    }
+    for (size_t i = 0; i < 2; i++) {
+        int retval = set_up(sock, if_nametoindex(devices[i]));
+
         if (retval) {
-            error = net_error("set it up", iface->host, retval);
+            return net_error("set it up", devices[i], retval);
+        }
+    }
+    return NULL;
+}
+
+struct cni_error *
+cni_pair_create(const struct cni_netns *ns, const struct cni_call *call,
+                const struct cni_interface *iface)
+{
+    struct nl_sock *sock;
+    struct cni_error *error = open_socket(&sock);
+
+    if (error) {
+        return error;
+    }
+    error = create_pair(sock, ns, call, iface);
+    if (!error) {
+        error = set_up_host_end(sock, iface->host);
+        error = error ? error : inside(ns, call, iface, set_up_container_end);
+        if (error) {
             cni_error_free(cni_pair_delete(iface->host));
         }
     }
@@ -257,25 +345,6 @@ add_route(struct nl_sock *sock, int ifindex, const struct cni_route *r)
     return retval == -NLE_EXIST ? 0 : retval;
 }
 
-static struct cni_error *
-disable_tx_checksum(const char *device)
-{
-    struct ethtool_value value = { .cmd = ETHTOOL_STXCSUM, .data = 0 };
-    struct ifreq ifr = { .ifr_data = (void *) &value };
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    int retval;
-
-    snprintf(ifr.ifr_name, sizeof ifr.ifr_name, "%s", device);
-    retval = fd < 0 ? -1 : ioctl(fd, SIOCETHTOOL, &ifr);
-    if (fd >= 0) {
-        close(fd);
-    }
-    return (retval
-            ? cni_error(CNI_NETWORK_FAILED, "%s: cannot switch checksum "
-                        "offload off: %s", device, strerror(errno))
-            : NULL);
-}
-
 /* To be called inside the container's namespace. */
 static struct cni_error *
 configure(struct nl_sock *sock, const struct cni_call *call,
@@ -293,32 +362,12 @@ configure(struct nl_sock *sock, const struct cni_call *call,
         /* Some runtimes switch IPv6 off in every new namespace. */
         error = write_sysctl("/proc/sys/net/ipv6/conf/%s/disable_ipv6",
                              "lo", "0");
-        if (!error) {
-            error = write_sysctl("/proc/sys/net/ipv6/conf/%s/disable_ipv6",
-                                 call->ifname, "0");
+        error = error ? error
+                : write_sysctl("/proc/sys/net/ipv6/conf/%s/disable_ipv6",
+                               call->ifname, "0");
+        if (error) {
+            return error;
         }
-        if (!error) {
-            error = write_sysctl("/proc/sys/net/ipv6/conf/%s/accept_dad",
-                                 call->ifname, "0");
-        }
-        if (!error) {
-            error = write_sysctl("/proc/sys/net/ipv6/conf/%s/accept_ra",
-                                 call->ifname, "0");
-        }
-    }
-    if (!error && iface->tx_checksum_off) {
-        error = disable_tx_checksum(call->ifname);
-    }
-    if (error) {
-        return error;
-    }
-    retval = set_up(sock, if_nametoindex("lo"));
-    if (retval) {
-        return net_error("set it up", "lo", retval);
-    }
-    retval = set_up(sock, ifindex);
-    if (retval) {
-        return net_error("set it up", call->ifname, retval);
     }
     for (size_t i = 0; i < iface->n_addresses; i++) {
         retval = add_address(sock, ifindex, &iface->addresses[i]);
@@ -460,32 +509,6 @@ check(struct nl_sock *sock, const struct cni_call *call,
     }
     nl_cache_free(addresses);
     nl_cache_free(routes);
-    return error;
-}
-
-/* Runs 'function' inside the container's namespace, with a socket of it. */
-static struct cni_error *
-inside(const struct cni_netns *ns, const struct cni_call *call,
-       const struct cni_interface *iface,
-       struct cni_error *(*function)(struct nl_sock *,
-                                     const struct cni_call *,
-                                     const struct cni_interface *))
-{
-    struct cni_error *error;
-    struct nl_sock *sock;
-
-    if (setns(ns->container, CLONE_NEWNET)) {
-        return cni_error(CNI_NETWORK_FAILED, "cannot enter the network "
-                         "namespace %s: %s", call->netns, strerror(errno));
-    }
-    error = open_socket(&sock);
-    if (!error) {
-        error = function(sock, call, iface);
-        nl_socket_free(sock);
-    }
-    if (setns(ns->own, CLONE_NEWNET)) {
-        abort();
-    }
     return error;
 }
 

@@ -62,13 +62,13 @@ void cni_netns_close(struct cni_netns *);
  * known. */
 void cni_host_name(const struct cni_call *, char host[IFNAMSIZ]);
 
-/* Makes the pair, and sets the host's end up. */
+/* Makes the pair, and sets both ends up.  Leaves nothing on failure. */
 struct cni_error *cni_pair_create(const struct cni_netns *,
                                   const struct cni_call *,
                                   const struct cni_interface *)
     __attribute__((warn_unused_result));
 
-/* Gives the container's end its addresses and routes, and sets it up. */
+/* Gives the container's end its addresses and routes. */
 struct cni_error *cni_pair_configure(const struct cni_netns *,
                                      const struct cni_call *,
                                      const struct cni_interface *)

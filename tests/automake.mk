@@ -135,6 +135,7 @@ clean-testsuite:
 
 TESTSUITE_AT += tests/cni.at
 SYSTEM_TESTSUITE_AT += tests/system-cni.at
+dist_noinst_SCRIPTS += tests/bench/cni.py
 
 SYSTEM_TESTSUITE_AT += tests/system-ike.at
 
