@@ -23,7 +23,7 @@ enum cni_code {
     CNI_TRY_AGAIN = 11,
     CNI_NETWORK_FAILED = 100,   /* The interface cannot be made. */
     CNI_AGENT_REFUSED = 101,    /* lateend says no. */
-    CNI_IPAM_FAILED = 102,      /* The IPAM plugin gave no proper answer. */
+    CNI_IPAM_FAILED = 103,      /* The IPAM plugin gave no proper answer. */
     CNI_CONFLICT = 104,         /* Something of that name is there already. */
 };
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 dist_man_MANS += \
+	doc/lateen-cni.8 \
 	doc/lateend.8 \
 	doc/lateend.yaml.5 \
 	doc/lateenctl.8
 
 EXTRA_DIST += \
+	doc/cni.rst \
 	doc/lateenctl.bash \
 	doc/pipeline.rst
 

@@ -176,6 +176,19 @@ fuzz_config_LDADD = $(LATEEN_LIBS)
 EXTRA_DIST += tests/fuzz/config.corpus
 
 .PHONY: fuzz-targets
+FUZZ_TARGETS += fuzz-cni-conf fuzz-cni-server
+fuzz_cni_conf_SOURCES = \
+	cni/cni-conf.c \
+	cni/cni-result.c \
+	tests/fuzz/cni-conf.c \
+	$(FUZZ_MAIN)
+fuzz_cni_conf_LDFLAGS = $(FUZZ_LINK)
+fuzz_cni_conf_LDADD = $(JANSSON_LIBS)
+fuzz_cni_server_SOURCES = tests/fuzz/cni-server.c $(FUZZ_MAIN)
+fuzz_cni_server_LDFLAGS = $(FUZZ_LINK)
+fuzz_cni_server_LDADD = $(LATEEN_LIBS)
+EXTRA_DIST += tests/fuzz/cni-conf.corpus tests/fuzz/cni-server.corpus
+
 fuzz-targets: variants/src.stamp
 	$(call MAKE_VARIANT,fuzz,CC=clang --enable-fuzzer --enable-sanitizers)
 	$(AM_V_at)echo 'Fuzz targets:' $(FUZZ_TARGETS:%=variants/fuzz/%)

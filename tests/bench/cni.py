@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measures how long the CNI plugin takes: cni-add and cni-del for one
-container after the other, cni-add-100 and cni-del-100 for a node that fills up and
-empties again.
+container after the other, cni-add-100 and cni-del-100 for a node that fills
+up and empties again.
 
 On a node of its own, containers are added and deleted in turn by Lateen and by
 the reference plugin "bridge", both with host-local and with IPv4: for an IPv6
