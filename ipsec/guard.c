@@ -50,8 +50,8 @@ static const char *const counter_names[GUARD_N_COUNTERS] = {
 static const char *const counter_meanings[GUARD_N_COUNTERS] = {
     [GUARD_CLEAR_OUT] = "tunnel packets were about to leave in clear",
     [GUARD_CLEAR_IN] = "tunnel packets came in in clear",
-    [GUARD_FORWARDED] = "packets for a tunnel, ESP or IKE port were about to "
-        "be forwarded",
+    [GUARD_FORWARDED] = "packets of others' for a tunnel, ESP or IKE port "
+        "were on their way through this node",
     [GUARD_STRAY_OUT] = "pods' packets were about to leave by another device "
         "than the gateway",
     [GUARD_STRAY_IN] = "pods' packets came in by another device than the "
@@ -267,6 +267,20 @@ format_stray_in(const struct guard_wanted *wanted, struct ds *ds)
     }
 }
 
+/* ESP and IKE, if 'condition'. */
+static void
+format_ipsec_rules(const char *condition, struct ds *ds)
+{
+    static const char *const protocols[] = {
+        "meta l4proto { 50, 51 }", "udp dport { 500, 4500 }"
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
+        ds_put_format(ds, "    %s %s", condition, protocols[i]);
+        format_drop(GUARD_FORWARDED, ds);
+    }
+}
+
 /* A node does not forward tunnel packets, nor ESP and IKE on a pod's behalf
  * where the host has translated their destination: the pipeline keeps pods
  * away from the nodes' ports, but does not see behind a translation.  And
@@ -274,17 +288,10 @@ format_stray_in(const struct guard_wanted *wanted, struct ds *ds)
 static void
 format_forward(const struct guard_wanted *wanted, struct ds *ds)
 {
-    static const char *const protocols[] = {
-        "meta l4proto { 50, 51 }", "udp dport { 500, 4500 }"
-    };
-
     format_tunnel_rules(wanted, "", GUARD_FORWARDED, ds);
     ds_put_cstr(ds, "    iifname != \""HOST_GATEWAY"\" return\n"
                 "    oifname \""HOST_GATEWAY"\" return\n");
-    for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
-        ds_put_format(ds, "    ct status dnat %s", protocols[i]);
-        format_drop(GUARD_FORWARDED, ds);
-    }
+    format_ipsec_rules("ct status dnat", ds);
     for (int v4 = 1; v4 >= 0; v4--) {
         if (nft_has_family(&wanted->peers, v4)) {
             ds_put_cstr(ds, "   ");
@@ -309,6 +316,7 @@ guard_wanted_format_nft(const struct guard_wanted *wanted, struct ds *ds)
                 "  chain arriving {\n"
                 "    type filter hook input priority -300;\n");
     format_tunnel_rules(wanted, " meta ipsec missing", GUARD_CLEAR_IN, ds);
+    format_ipsec_rules("iifname \""HOST_GATEWAY"\"", ds);
     ds_put_cstr(ds, "  }\n"
                 "  chain straying {\n"
                 "    type filter hook prerouting priority -300;\n");

@@ -81,8 +81,8 @@ void guard_wanted_format_nft(const struct guard_wanted *, struct ds *);
      * clear. */                                                            \
     GUARD_COUNTER(CLEAR_OUT, "clear-out")                                   \
     GUARD_COUNTER(CLEAR_IN, "clear-in")                                     \
-    /* nftables: a packet for a tunnel, ESP or IKE port was about to be     \
-     * forwarded. */                                                        \
+    /* nftables: a packet of somebody else's for a tunnel, ESP or IKE port  \
+     * was on its way through the node, or to it from the gateway. */       \
     GUARD_COUNTER(FORWARDED, "forwarded")                                   \
     /* nftables: a packet of a pod was about to leave, or had come in, by   \
      * another device than the gateway. */                                  \
