@@ -62,6 +62,7 @@ struct conn {
     long long int retry;        /* When to try that again. */
 
     struct ike_sas sas;
+    bool up;                    /* All were there. */
     long long int next_start;   /* When to start what is missing of them. */
     char *trouble;              /* What charon said last about the peer. */
     long long int trouble_time;
@@ -341,7 +342,7 @@ link_down(struct ike *ike, const char *error)
         set_string(&conn->error, NULL);
         set_string(&conn->trouble, NULL);
         conn->retry = 0;
-        conn->untrapped = false;
+        conn->untrapped = conn->up = false;
         ike_sas_clear(&conn->sas);
     }
 }
@@ -669,9 +670,14 @@ sas_cb(const struct json *reply OVS_UNUSED, const struct json *events,
     SHASH_FOR_EACH (node, &ike->conns) {
         struct conn *conn = node->data;
 
-        if (conn_state(conn) == IKE_UP) {
+        bool was_up = conn->up;
+
+        conn->up = conn_state(conn) == IKE_UP;
+        if (conn->up || conn->sas.n_connecting) {
             conn->next_start = now + START_GRACE;
-            if (now >= conn->trouble_time + TROUBLE_TIME) {
+        }
+        if (conn->up) {
+            if (!was_up || now >= conn->trouble_time + TROUBLE_TIME) {
                 set_string(&conn->trouble, NULL);
             }
             /* The peer has been quicker.  This one would only double it. */
@@ -899,8 +905,8 @@ start_sas(struct ike *ike)
     SHASH_FOR_EACH (node, &ike->conns) {
         struct conn *conn = node->data;
 
-        if (!conn_is_loaded(conn) || time_msec() < conn->next_start
-            || conn->sas.n_connecting || conn_state(conn) == IKE_UP) {
+        if (!conn_is_loaded(conn) || conn->up || conn->sas.n_connecting
+            || time_msec() < conn->next_start) {
             continue;
         }
         conn->next_start = time_msec() + START_INTERVAL;
