@@ -117,8 +117,10 @@ host_wanted_find_route(const struct host_wanted *wanted,
 {
     struct host_route key = { .dst = *dst, .table = table };
 
-    return bsearch(&key, wanted->routes, wanted->n_routes,
-                   sizeof *wanted->routes, compare_destinations);
+    return (wanted->n_routes
+            ? bsearch(&key, wanted->routes, wanted->n_routes,
+                      sizeof *wanted->routes, compare_destinations)
+            : NULL);
 }
 
 const struct ip_prefix *
@@ -127,8 +129,10 @@ host_wanted_find_neighbor(const struct host_wanted *wanted,
 {
     struct ip_prefix key = { *a, 128 };
 
-    return bsearch(&key, wanted->neighbors.elems, wanted->neighbors.n,
-                   sizeof *wanted->neighbors.elems, compare_prefixes);
+    return (wanted->neighbors.n
+            ? bsearch(&key, wanted->neighbors.elems, wanted->neighbors.n,
+                      sizeof *wanted->neighbors.elems, compare_prefixes)
+            : NULL);
 }
 
 void
