@@ -8,6 +8,7 @@ dist_man_MANS += \
 
 EXTRA_DIST += \
 	doc/cni.rst \
+	doc/guard.rst \
 	doc/lateenctl.bash \
 	doc/pipeline.rst
 
