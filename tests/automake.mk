@@ -137,6 +137,7 @@ TESTSUITE_AT += tests/cni.at
 SYSTEM_TESTSUITE_AT += tests/system-cni.at
 dist_noinst_SCRIPTS += tests/bench/cni.py
 
+TESTSUITE_AT += tests/ike.at
 SYSTEM_TESTSUITE_AT += tests/system-ike.at
 
 # Fuzzing
@@ -174,6 +175,12 @@ fuzz_config_SOURCES = tests/fuzz/config.c $(FUZZ_MAIN)
 fuzz_config_LDFLAGS = $(FUZZ_LINK)
 fuzz_config_LDADD = $(LATEEN_LIBS)
 EXTRA_DIST += tests/fuzz/config.corpus
+
+FUZZ_TARGETS += fuzz-ike
+fuzz_ike_SOURCES = tests/fuzz/ike.c ipsec/vici-json.c $(FUZZ_MAIN)
+fuzz_ike_LDFLAGS = $(FUZZ_LINK)
+fuzz_ike_LDADD = $(JANSSON_LIBS)
+EXTRA_DIST += tests/fuzz/ike.corpus
 
 .PHONY: fuzz-targets
 FUZZ_TARGETS += fuzz-cni-conf fuzz-cni-server
