@@ -57,6 +57,9 @@ TESTSUITE_AT += \
 	tests/host.at \
 	tests/mtu.at
 SYSTEM_TESTSUITE_AT += \
+	tests/system-runtime.at \
+	tests/system-userspace-lab.at
+SYSTEM_TESTSUITE_AT += \
 	tests/system-guard.at \
 	tests/system-host.at
 TESTSUITE_AT += \
@@ -176,13 +179,6 @@ fuzz_config_LDFLAGS = $(FUZZ_LINK)
 fuzz_config_LDADD = $(LATEEN_LIBS)
 EXTRA_DIST += tests/fuzz/config.corpus
 
-FUZZ_TARGETS += fuzz-ike
-fuzz_ike_SOURCES = tests/fuzz/ike.c ipsec/vici-json.c $(FUZZ_MAIN)
-fuzz_ike_LDFLAGS = $(FUZZ_LINK)
-fuzz_ike_LDADD = $(JANSSON_LIBS)
-EXTRA_DIST += tests/fuzz/ike.corpus
-
-.PHONY: fuzz-targets
 FUZZ_TARGETS += fuzz-cni-conf fuzz-cni-server
 fuzz_cni_conf_SOURCES = \
 	cni/cni-conf.c \
@@ -196,6 +192,13 @@ fuzz_cni_server_LDFLAGS = $(FUZZ_LINK)
 fuzz_cni_server_LDADD = $(LATEEN_LIBS)
 EXTRA_DIST += tests/fuzz/cni-conf.corpus tests/fuzz/cni-server.corpus
 
+FUZZ_TARGETS += fuzz-ike
+fuzz_ike_SOURCES = tests/fuzz/ike.c ipsec/vici-json.c $(FUZZ_MAIN)
+fuzz_ike_LDFLAGS = $(FUZZ_LINK)
+fuzz_ike_LDADD = $(JANSSON_LIBS)
+EXTRA_DIST += tests/fuzz/ike.corpus
+
+.PHONY: fuzz-targets
 fuzz-targets: variants/src.stamp
 	$(call MAKE_VARIANT,fuzz,CC=clang --enable-fuzzer --enable-sanitizers)
 	$(AM_V_at)echo 'Fuzz targets:' $(FUZZ_TARGETS:%=variants/fuzz/%)
@@ -253,4 +256,4 @@ dist_noinst_SCRIPTS += \
 	tests/lab/lab \
 	tests/lab/nodes.sh \
 	tests/lab/vm
-EXTRA_DIST += tests/lab/packages
+EXTRA_DIST += tests/lab/Vagrantfile tests/lab/packages

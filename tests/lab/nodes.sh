@@ -113,6 +113,11 @@ up_ovs() {
         --unixctl="$dir/ovsdb-server.ctl" --detach --no-chdir \
         --log-file="$run/log/$node-ovsdb-server.log" -vconsole:off 2>/dev/null
     in_node "$node" ovs-vsctl --no-wait init
+    start_vswitchd "$node"
+}
+
+start_vswitchd() {
+    local node=$1 dir=$run/$1/ovs
     # In the first ten seconds after boot, ovs-vswitchd would start no threads
     # that handle upcalls.
     wait_until 20 "ten seconds of uptime" awk '{ exit $1 < 10.5 }' /proc/uptime
@@ -164,7 +169,7 @@ start_charon() {
     exec_in_node "$1" setsid /usr/sbin/charon-systemd </dev/null \
         >"$run/log/$1-charon.out" 2>&1 &
     echo $! >"$dir/charon.pid"
-    wait_until 20 "charon of $1" in_node "$1" "$dir/bin/swanctl" --stats
+    wait_until 60 "charon of $1" in_node "$1" "$dir/bin/swanctl" --stats
 }
 
 start_lateend() {
@@ -174,7 +179,7 @@ start_lateend() {
         --log-file="$run/log/$1-lateend.log" -vconsole:off </dev/null \
         >"$run/log/$1-lateend.out" 2>&1 &
     echo $! >"$dir/lateend.pid"
-    wait_until 30 "lateend of $1 (see $run/log/$1-lateend.log)" \
+    wait_until 60 "lateend of $1 (see $run/log/$1-lateend.log)" \
         in_node "$1" lateenctl status
 }
 
@@ -184,7 +189,7 @@ stop_daemon() {
     [ -s "$1" ] || return 0
     pid=$(cat "$1")
     kill "-${2:-TERM}" "$pid" 2>/dev/null || return 0
-    wait_until 20 "the end of process $pid ($1)" has_ended "$pid"
+    wait_until 60 "the end of process $pid ($1)" has_ended "$pid"
 }
 
 # has_ended PID: one that nobody has waited for yet has ended as well.
@@ -242,7 +247,7 @@ EOF
 
 add_namespace() {
     [ -e "$run/cluster/namespace-$1.yaml" ] ||
-        printf 'apiVersion: v1\nkind: Namespace\nmetadata:\n  name: %s\n' \
+        printf 'apiVersion: v1\nkind: Namespace\nmetadata:\n  name: "%s"\n' \
             "$1" >"$run/cluster/namespace-$1.yaml"
 }
 
@@ -427,7 +432,7 @@ cmd_pod_add() {
     cat >"$run/cluster/pod-$namespace-$name.yaml.tmp" <<EOF
 apiVersion: v1
 kind: Pod
-metadata: {name: $name, namespace: $namespace, labels: {${labels#, }}}
+metadata: {name: "$name", namespace: "$namespace", labels: {${labels#, }}}
 spec: {nodeName: $node, containers: []}
 EOF
     mv "$run/cluster/pod-$namespace-$name.yaml"{.tmp,}
@@ -521,7 +526,7 @@ cmd_capture() {
             -B 16384 -w "$2" </dev/null >"$run/log/tcpdump.out" 2>&1 &
         echo $! >"$run/capture.pid"
         echo "$2" >"$run/capture.file"
-        wait_until 10 tcpdump grep -q listening "$run/log/tcpdump.out"
+        wait_until 60 tcpdump grep -q listening "$run/log/tcpdump.out"
         ;;
     stop)
         [ -e "$run/capture.pid" ] || return 0
@@ -545,6 +550,7 @@ cmd_daemon() {
     case $daemon in
     charon) pidfile=$run/$node/charon.pid ;;
     lateend) pidfile=$run/$node/lateen/lateend.pid ;;
+    vswitchd) pidfile=$run/$node/ovs/ovs-vswitchd.pid ;;
     esac
     case ${3:-} in
     stop) stop_daemon "$pidfile" ;;
@@ -584,7 +590,7 @@ down) cmd_down ;;
 pod) cmd_pod "$@" ;;
 exec) cmd_exec "$@" ;;
 capture) cmd_capture "$@" ;;
-charon | lateend) cmd_daemon "$command" "$@" ;;
+charon | lateend | vswitchd) cmd_daemon "$command" "$@" ;;
 status) cmd_status ;;
 *) die "unknown command \"$command\" (see lab help)" ;;
 esac
