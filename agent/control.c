@@ -79,6 +79,38 @@ reply(struct unixctl_conn *conn, struct json *json)
     json_destroy(json);
 }
 
+/* The member 'name' of 'row' as a string, "" if it has none. */
+static const char *
+row_string(const struct json *row, const char *name)
+{
+    const struct json *value = shash_find_data(json_object(row), name);
+
+    return value && value->type == JSON_STRING ? json_string(value) : "";
+}
+
+static int
+compare_named_rows(const void *a_, const void *b_)
+{
+    static const char *const members[] = { "namespace", "name", "interface" };
+    const struct json *const *a = a_;
+    const struct json *const *b = b_;
+    int cmp = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(members) && !cmp; i++) {
+        cmp = strcmp(row_string(*a, members[i]), row_string(*b, members[i]));
+    }
+    return cmp;
+}
+
+/* Replies with the array 'rows', which it takes, in the order of names. */
+static void
+reply_by_name(struct unixctl_conn *conn, struct json *rows)
+{
+    qsort(rows->array.elems, rows->array.n, sizeof *rows->array.elems,
+          compare_named_rows);
+    reply(conn, rows);
+}
+
 /* The addresses of 'list', or its prefixes, as an array. */
 static struct json *
 prefixes_to_json(const struct ip_prefix_list *list, bool addresses)
@@ -249,7 +281,7 @@ control_nodes(struct unixctl_conn *conn, int argc OVS_UNUSED,
                     : ike_state_name(ike_peer_state(d->ike, obj->name))));
         json_array_add(rows, row);
     }
-    reply(conn, rows);
+    reply_by_name(conn, rows);
 }
 
 /* What an attachment is called, to be freed: its pod's name, or its
@@ -299,7 +331,7 @@ control_pods(struct unixctl_conn *conn, int argc OVS_UNUSED,
                     : "ready"));
         json_array_add(rows, row);
     }
-    reply(conn, rows);
+    reply_by_name(conn, rows);
 }
 
 static void

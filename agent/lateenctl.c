@@ -298,6 +298,7 @@ main(int argc, char *argv[])
     size_t n_args = 0;
     bool json = false;
     int timeout = DEFAULT_TIMEOUT;
+    char *tail;
     int c;
 
     while ((c = getopt_long(argc, argv, "o:t:T:hV", options, NULL)) != -1) {
@@ -312,8 +313,8 @@ main(int argc, char *argv[])
             target = optarg;
             break;
         case 'T':
-            timeout = atoi(optarg);
-            if (timeout <= 0) {
+            timeout = strtol(optarg, &tail, 10);
+            if (*tail || timeout <= 0) {
                 die(2, "--timeout takes seconds, not \"%s\"", optarg);
             }
             break;
