@@ -414,10 +414,45 @@ sync_routes(struct sync *sync)
     free(present);
 }
 
-/* Adds the rule of 'family', or removes one of ours that the kernel holds. */
+/* A routing rule as the kernel tells it. */
+struct kernel_rule {
+    struct ip_prefix from;
+    uint32_t priority;
+    uint32_t table;
+    const char *iif;            /* In the message; NULL if of any. */
+    bool simple;                /* Asks for nothing else, looks up 'table'. */
+};
+
+/* Takes the rule that 'msg' tells.  False if it is not one of ours. */
+static bool
+parse_rule(const struct ofpbuf *msg, struct kernel_rule *kr)
+{
+    const struct fib_rule_hdr *frh = ofpbuf_at(msg, NLMSG_HDRLEN, sizeof *frh);
+    const struct nlattr *protocol, *priority, *table, *iif;
+
+    if (!frh || (frh->family != AF_INET && frh->family != AF_INET6)) {
+        return false;
+    }
+    protocol = host_netlink_attr(msg, sizeof *frh, FRA_PROTOCOL);
+    priority = host_netlink_attr(msg, sizeof *frh, FRA_PRIORITY);
+    table = host_netlink_attr(msg, sizeof *frh, FRA_TABLE);
+    iif = host_netlink_attr(msg, sizeof *frh, FRA_IIFNAME);
+    if (!protocol || nl_attr_get_u8(protocol) != HOST_RTPROT) {
+        return false;
+    }
+    kr->from.addr = host_netlink_address(
+        host_netlink_attr(msg, sizeof *frh, FRA_SRC), frh->family);
+    kr->from.plen = frh->src_len + (frh->family == AF_INET ? 96 : 0);
+    kr->priority = priority ? nl_attr_get_u32(priority) : 0;
+    kr->table = table ? nl_attr_get_u32(table) : frh->table;
+    kr->iif = iif ? nl_attr_get_string(iif) : NULL;
+    kr->simple = frh->action == FR_ACT_TO_TBL && !frh->flags && !frh->dst_len;
+    return true;
+}
+
+/* Adds 'rule', or removes what the kernel holds so. */
 static void
-change_rule(struct sync *sync, uint16_t type, uint8_t family,
-            uint32_t priority, uint32_t table, const char *iifname)
+change_rule(struct sync *sync, uint16_t type, const struct kernel_rule *rule)
 {
     struct ofpbuf request;
 
@@ -426,68 +461,76 @@ change_rule(struct sync *sync, uint16_t type, uint8_t family,
                         type == RTM_NEWRULE ? NLM_F_CREATE | NLM_F_EXCL : 0);
     struct fib_rule_hdr *frh = nl_msg_put_uninit(&request, sizeof *frh);
     memset(frh, 0, sizeof *frh);
-    frh->family = family;
+    frh->family = family_of(&rule->from.addr);
     frh->action = FR_ACT_TO_TBL;
-    nl_msg_put_u32(&request, FRA_PRIORITY, priority);
-    nl_msg_put_u32(&request, FRA_TABLE, table);
+    frh->src_len = ip_prefix_length(&rule->from);
+    nl_msg_put_u32(&request, FRA_PRIORITY, rule->priority);
+    nl_msg_put_u32(&request, FRA_TABLE, rule->table);
     nl_msg_put_u8(&request, FRA_PROTOCOL, HOST_RTPROT);
-    if (iifname) {
-        nl_msg_put_string(&request, FRA_IIFNAME, iifname);
+    if (rule->iif) {
+        nl_msg_put_string(&request, FRA_IIFNAME, rule->iif);
+    }
+    if (frh->src_len) {
+        put_address(&request, FRA_SRC, &rule->from.addr);
     }
     change(sync, &request, type == RTM_NEWRULE ? 0 : ENOENT,
-           type == RTM_NEWRULE ? "add the rule for" : "remove a rule for",
-           NULL);
+           (type == RTM_NEWRULE ? "add the routing rule for"
+            : "remove a routing rule for"), &rule->from);
+}
+
+/* The rule that stands for 'from', an element of a wanted list. */
+static struct kernel_rule
+wanted_rule(const struct ip_prefix *from)
+{
+    return (struct kernel_rule) {
+        .from = *from,
+        .priority = HOST_RULE_PRIORITY,
+        .table = HOST_RT_TABLE,
+        .iif = ip_prefix_length(from) ? NULL : HOST_GATEWAY,
+    };
 }
 
 static void
 sync_rules(struct sync *sync)
 {
-    bool present4 = !sync->wanted->rule4;
-    bool present6 = !sync->wanted->rule6;
+    const struct ip_prefix_list *wanted = &sync->wanted->rules;
+    bool *present = xcalloc(MAX(wanted->n, 1), sizeof *present);
     struct ofpbuf replies, msg;
 
     ofpbuf_init(&replies, 4096);
     bool ok = dump_both(sync, RTM_GETRULE, "routing rules", &replies);
     struct ofpbuf rest = replies;
     while (ok && nl_msg_next(&rest, &msg)) {
-        const struct fib_rule_hdr *frh
-            = ofpbuf_at_assert(&msg, NLMSG_HDRLEN, sizeof *frh);
-        size_t size = sizeof *frh;
-        const struct nlattr *protocol, *priority, *table, *iifname;
+        struct kernel_rule kr;
+        bool found = false;
 
-        protocol = host_netlink_attr(&msg, size, FRA_PROTOCOL);
-        if (!protocol || nl_attr_get_u8(protocol) != HOST_RTPROT) {
+        if (!parse_rule(&msg, &kr)) {
             continue;
         }
-        priority = host_netlink_attr(&msg, size, FRA_PRIORITY);
-        table = host_netlink_attr(&msg, size, FRA_TABLE);
-        iifname = host_netlink_attr(&msg, size, FRA_IIFNAME);
+        for (size_t i = 0; i < wanted->n; i++) {
+            const struct kernel_rule rule = wanted_rule(&wanted->elems[i]);
 
-        uint32_t prio = priority ? nl_attr_get_u32(priority) : 0;
-        uint32_t tab = table ? nl_attr_get_u32(table) : frh->table;
-        const char *name = iifname ? nl_attr_get_string(iifname) : NULL;
-        bool v4 = frh->family == AF_INET;
-        bool *present = v4 ? &present4 : &present6;
-
-        if ((v4 ? sync->wanted->rule4 : sync->wanted->rule6)
-            && prio == HOST_RULE_PRIORITY && tab == HOST_RT_TABLE
-            && frh->action == FR_ACT_TO_TBL && !frh->flags
-            && !frh->dst_len && !frh->src_len
-            && nullable_string_is_equal(name, HOST_GATEWAY)) {
-            *present = true;
-        } else if (may_change(sync)) {
-            change_rule(sync, RTM_DELRULE, frh->family, prio, tab, name);
+            if (kr.simple && !present[i]
+                && kr.priority == rule.priority && kr.table == rule.table
+                && ip_prefix_equals(&kr.from, &rule.from)
+                && nullable_string_is_equal(kr.iif, rule.iif)) {
+                present[i] = found = true;
+                break;
+            }
+        }
+        if (!found && may_change(sync)) {
+            change_rule(sync, RTM_DELRULE, &kr);
         }
     }
-    if (ok && !present4 && may_change(sync)) {
-        change_rule(sync, RTM_NEWRULE, AF_INET, HOST_RULE_PRIORITY,
-                    HOST_RT_TABLE, HOST_GATEWAY);
-    }
-    if (ok && !present6 && may_change(sync)) {
-        change_rule(sync, RTM_NEWRULE, AF_INET6, HOST_RULE_PRIORITY,
-                    HOST_RT_TABLE, HOST_GATEWAY);
+    for (size_t i = 0; ok && i < wanted->n; i++) {
+        if (!present[i] && may_change(sync)) {
+            const struct kernel_rule rule = wanted_rule(&wanted->elems[i]);
+
+            change_rule(sync, RTM_NEWRULE, &rule);
+        }
     }
     ofpbuf_uninit(&replies);
+    free(present);
 }
 
 char *

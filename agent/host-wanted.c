@@ -17,6 +17,7 @@
 
 static void derive_peer(const struct node *peer, const struct node *self,
                         const struct host_facts *, struct host_wanted *);
+static void derive_rules(struct host_wanted *);
 static void sort_routes(struct host_wanted *);
 static void sort_neighbors(struct ip_prefix_list *);
 static void derive_sysctls(const struct host_facts *, bool v4, bool v6,
@@ -94,6 +95,7 @@ host_wanted_derive(const struct model *model, const struct config *config,
     free(peers);
     sort_routes(wanted);
     sort_neighbors(&wanted->neighbors);
+    derive_rules(wanted);
     derive_sysctls(facts, v4, v6, wanted);
     wanted->nat = format_nat(self, config);
 }
@@ -104,6 +106,7 @@ host_wanted_destroy(struct host_wanted *wanted)
     ip_prefix_list_destroy(&wanted->addresses);
     free(wanted->routes);
     ip_prefix_list_destroy(&wanted->neighbors);
+    ip_prefix_list_destroy(&wanted->rules);
     for (size_t i = 0; i < wanted->n_sysctls; i++) {
         free(wanted->sysctls[i].name);
     }
@@ -165,11 +168,13 @@ host_wanted_format(const struct host_wanted *wanted, struct ds *ds)
         }
         ds_put_char(ds, '\n');
     }
-    if (wanted->rule4) {
-        ds_put_cstr(ds, "rule ipv4\n");
-    }
-    if (wanted->rule6) {
-        ds_put_cstr(ds, "rule ipv6\n");
+    for (size_t i = 0; i < wanted->rules.n; i++) {
+        const struct ip_prefix *from = &wanted->rules.elems[i];
+
+        ds_put_cstr(ds, "rule from ");
+        ip_prefix_format(from, ds);
+        ds_put_cstr(ds, (ip_prefix_length(from) ? "\n"
+                         : " iif "HOST_GATEWAY"\n"));
     }
     for (size_t i = 0; i < wanted->n_sysctls; i++) {
         const struct host_sysctl *s = &wanted->sysctls[i];
@@ -235,14 +240,45 @@ derive_peer(const struct node *peer, const struct node *self,
         add_route(wanted, cidr, &via.addr, &src, RT_TABLE_MAIN);
         ip_prefix_list_add(&wanted->neighbors, &via);
 
-        /* The peer's own addresses, for what pods send. */
+        /* The peer's own addresses, for what pods and the gateway send. */
         for (size_t j = 0; j < peer->addresses.n; j++) {
             const struct ip_prefix *address = &peer->addresses.elems[j];
 
             if (ip_is_v4(&address->addr) == v4) {
                 add_route(wanted, address, &via.addr, &in6addr_any,
                           HOST_RT_TABLE);
-                *(v4 ? &wanted->rule4 : &wanted->rule6) = true;
+            }
+        }
+    }
+}
+
+/* What comes from a pod network takes the tunnel to a peer's own address: what
+ * pods send by way of the host, and what the host answers as the gateway,
+ * which would leave by the uplink otherwise, in clear. */
+static void
+derive_rules(struct host_wanted *wanted)
+{
+    for (int v4 = 1; v4 >= 0; v4--) {
+        bool any = false;
+
+        for (size_t i = 0; i < wanted->n_routes; i++) {
+            const struct host_route *r = &wanted->routes[i];
+
+            any |= r->table == HOST_RT_TABLE && ip_is_v4(&r->dst.addr) == v4;
+        }
+        if (!any) {
+            continue;
+        }
+        const struct ip_prefix all = {
+            v4 ? in6_addr_mapped_ipv4(0) : in6addr_any, v4 ? 96 : 0
+        };
+        ip_prefix_list_add(&wanted->rules, &all);
+        for (size_t i = 0; i < wanted->addresses.n; i++) {
+            const struct ip_prefix p = { wanted->addresses.elems[i].addr,
+                                         128 };
+
+            if (ip_is_v4(&p.addr) == v4) {
+                ip_prefix_list_add(&wanted->rules, &p);
             }
         }
     }

@@ -85,7 +85,10 @@ struct host_wanted {
     size_t n_routes;
     struct ip_prefix_list neighbors; /* The peers' gateways, full length, in
                                       * order and each once. */
-    bool rule4, rule6;          /* The rule for HOST_RT_TABLE. */
+    struct ip_prefix_list rules; /* What HOST_RT_TABLE is for: packets from
+                                  * these addresses, full length; a length of
+                                  * 0 stands for all that come in by the
+                                  * gateway device. */
     struct host_sysctl *sysctls; /* In the order in which they are set. */
     size_t n_sysctls;
     char *nat;                  /* What stands inside "inet lateen_nat". */
