@@ -343,8 +343,9 @@ want_ovsdb(struct lateend *d)
     };
 
     /* Before the family is known, a tunnel port that is there already may be
-     * right: do not touch it. */
-    if (d->tunnel_family || !wanted.allow_tunnel) {
+     * right: do not touch it.  Before the database is known, nobody knows
+     * whether there is one. */
+    if (facts->connected && (d->tunnel_family || !wanted.allow_tunnel)) {
         ovsdb_set_wanted(d->ovsdb, &wanted);
     }
 }
