@@ -257,3 +257,9 @@ dist_noinst_SCRIPTS += \
 	tests/lab/nodes.sh \
 	tests/lab/vm
 EXTRA_DIST += tests/lab/Vagrantfile tests/lab/packages
+
+# NetworkPolicy cases
+TESTSUITE_AT += tests/netpol.at
+dist_noinst_SCRIPTS += \
+	tests/netpol/judge.py \
+	tests/netpol/test_judge.py
