@@ -287,6 +287,11 @@ cmd_up() {
             "it shows forwarding and policy, not encryption"
     fi
 
+    if [ "$kernel_libipsec" = yes ]; then
+        modprobe tun 2>/dev/null || [ -c /dev/net/tun ] ||
+            die "kernel-libipsec needs /dev/net/tun, which this kernel lacks"
+    fi
+
     # A lab runs what was built when it came up.
     mkdir -p "$run"/{log,pods,programs}
     cp "$builddir"/{lateend,lateenctl,lateen-ike,lateen-cni} "$programs"
