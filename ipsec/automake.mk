@@ -20,10 +20,16 @@ lateen_ike_LDADD = $(VICI_LIBS) $(JANSSON_LIBS) -lpthread
 liblateen_a_SOURCES += \
 	ipsec/conns.c \
 	ipsec/conns.h \
+	ipsec/ike-cleanup.c \
 	ipsec/ike-client.c \
 	ipsec/ike-client.h \
+	ipsec/ike-link.c \
+	ipsec/ike-load.c \
+	ipsec/ike-look.c \
+	ipsec/ike-private.h \
 	ipsec/ike-sas.c \
 	ipsec/ike-sas.h \
+	ipsec/ike-status.c \
 	ipsec/ike.c \
 	ipsec/ike.h \
 	ipsec/psk.c \

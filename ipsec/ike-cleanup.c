@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Takes away from charon what is Lateen's: see ike.h. */
+
+#include <config.h>
+#include "ike-private.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "openvswitch/poll-loop.h"
+#include "socket-util.h"
+#include "timeval.h"
+#include "util.h"
+
+struct cleanup {
+    struct ike_client *client;
+    char *error;
+};
+
+static void
+cleanup_cb(const struct json *reply, const struct json *events OVS_UNUSED,
+           const char *error, void *cleanup_)
+{
+    struct cleanup *cleanup = cleanup_;
+    const struct json *names
+        = reply && reply->type == JSON_OBJECT
+          ? shash_find_data(json_object(reply), "conns") : NULL;
+    struct json *message;
+
+    if (!names || names->type != JSON_ARRAY) {
+        cleanup->error = xstrdup(error ? error
+                                 : "charon does not say what it holds");
+        return;
+    }
+    for (size_t i = 0; i < names->array.n; i++) {
+        const struct json *name = names->array.elems[i];
+
+        if (name->type == JSON_STRING
+            && !strncmp(json_string(name), CONNS_PREFIX,
+                        strlen(CONNS_PREFIX))) {
+            ike_unload_conn(cleanup->client, json_string(name), NULL, NULL);
+        }
+    }
+    message = json_object_create();
+    json_object_put_string(message, "id", CONNS_SECRET);
+    ike_client_ask(cleanup->client, "unload-shared", message, NULL, NULL,
+                   NULL);
+}
+
+char *
+ike_cleanup(const struct config *config, int timeout)
+{
+    long long int deadline = time_msec() + timeout;
+    struct cleanup cleanup = { .error = NULL };
+    int fd = make_unix_socket(SOCK_STREAM, true, NULL, config->vici_socket);
+
+    if (fd < 0) {
+        return NULL;
+    }
+    close(fd);
+    cleanup.client = ike_client_create(config->vici_socket, NULL, NULL);
+    ike_client_ask(cleanup.client, "get-conns", NULL, NULL, cleanup_cb,
+                   &cleanup);
+    for (;;) {
+        ike_client_run(cleanup.client);
+        if (!ike_client_is_busy(cleanup.client)) {
+            break;
+        }
+        if (time_msec() >= deadline) {
+            cleanup.error = xstrdup("charon did not answer in time; it may "
+                                    "still hold connections of Lateen's");
+            break;
+        }
+        ike_client_wait(cleanup.client);
+        poll_timer_wait_until(deadline);
+        poll_block();
+    }
+    ike_client_destroy(cleanup.client);
+    return cleanup.error;
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The IKE edge's connection to charon, and its events: see ike.h. */
+
+#include <config.h>
+#include "ike-private.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "openvswitch/vlog.h"
+#include "socket-util.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(ike_link);
+
+/* How long a charon that could not be used is left alone, in ms. */
+#define RETRY_INTERVAL 1000
+
+void
+ike_set_link_error(struct ike *ike, const char *error)
+{
+    if (error && ike->settings.mode == IPSEC_REQUIRED
+        && !nullable_string_is_equal(error, ike->link_error)) {
+        VLOG_WARN("%s", error);
+    }
+    ike_set_string(&ike->link_error,
+                   ike->settings.mode == IPSEC_REQUIRED ? error : NULL);
+}
+
+void
+ike_close_watch(struct ike *ike)
+{
+    if (ike->watch >= 0) {
+        close(ike->watch);
+        ike->watch = -1;
+    }
+}
+
+/* charon is gone: nothing that it held counts any more. */
+static void
+link_down(struct ike *ike, const char *error)
+{
+    struct shash_node *node;
+
+    ike_set_link_error(ike, error);
+    ike_close_watch(ike);
+    ike->link = LINK_DOWN;
+    ike->looking = ike->look_again = false;
+    ike->idle = ike->settings.mode == IPSEC_OFF;
+    ike->next_try = time_msec() + RETRY_INTERVAL;
+    ike->secret_sent = ike->secret_loaded = 0;
+    ike->secret_held = false;
+    SHASH_FOR_EACH (node, &ike->conns) {
+        struct ike_conn *conn = node->data;
+
+        ike_set_string(&conn->loaded, NULL);
+        ike_set_string(&conn->sent, NULL);
+        ike_set_string(&conn->error, NULL);
+        ike_set_string(&conn->trouble, NULL);
+        conn->retry = 0;
+        conn->untrapped = conn->up = false;
+        ike_sas_clear(&conn->sas);
+    }
+}
+
+static bool
+has_plugin(const struct json *reply, const char *name)
+{
+    const struct json *plugins
+        = shash_find_data(json_object(reply), "plugins");
+
+    for (size_t i = 0; plugins && plugins->type == JSON_ARRAY
+         && i < plugins->array.n; i++) {
+        const struct json *plugin = plugins->array.elems[i];
+
+        if (plugin->type == JSON_STRING
+            && !strcmp(json_string(plugin), name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+stats_cb(const struct json *reply, const struct json *events OVS_UNUSED,
+         const char *error, void *ike_)
+{
+    struct ike *ike = ike_;
+
+    if (ike->link != LINK_HELLO) {
+        return;
+    } else if (error || !reply || reply->type != JSON_OBJECT) {
+        ike_client_reset(ike->client, (error ? error
+                                       : "charon does not say what it is"));
+        return;
+    }
+    ike->refused = has_plugin(reply, "kernel-libipsec");
+    if (ike->refused && ike->settings.mode == IPSEC_REQUIRED) {
+        ike_set_link_error(
+            ike, "charon has loaded its plugin kernel-libipsec, which keeps "
+            "SAs out of the kernel, so nothing between nodes can be "
+            "encrypted; set charon-systemd.plugins.kernel-libipsec.load = no "
+            "(or charon.plugins...) in strongswan.conf and restart it");
+        ike->link = LINK_REFUSED;
+        return;
+    }
+    ike_look(ike);
+}
+
+void
+ike_connect(struct ike *ike)
+{
+    static const char *const names[] = {
+        "ike-updown", "child-updown", "ike-rekey", "child-rekey", "log",
+    };
+    struct json *events = json_array_create_empty();
+    int fd = make_unix_socket(SOCK_STREAM, true, NULL,
+                              ike->settings.vici_socket);
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        json_array_add(events, json_string_create(names[i]));
+    }
+    if (fd < 0) {
+        char *error = xasprintf("cannot reach charon at %s: %s; is strongSwan "
+                                "running?", ike->settings.vici_socket,
+                                ovs_strerror(-fd));
+
+        ike_set_link_error(ike, error);
+        free(error);
+        json_destroy(events);
+        ike->next_try = time_msec() + IKE_CONNECT_INTERVAL;
+        ike->idle = ike->settings.mode == IPSEC_OFF;
+        return;
+    }
+    ike->watch = fd;
+    ike->link = LINK_HELLO;
+    ike_client_register(ike->client, events, NULL, NULL);
+    ike_client_ask(ike->client, "stats", NULL, NULL, stats_cb, ike);
+}
+
+void
+ike_look_at_watch(struct ike *ike)
+{
+    char buf[64];
+    ssize_t n = recv(ike->watch, buf, sizeof buf, MSG_DONTWAIT);
+
+    if (!n || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+        ike_client_reset(ike->client, "charon has ended");
+        ike->next_try = time_msec();
+    }
+}
+
+/* Events. */
+
+/* Notes 'message', of charon's log, if it is about trouble with a peer. */
+static void
+take_log(struct ike *ike, const struct json *message)
+{
+    static const char *const signs[] = {
+        "notify error", "failed", "mismatch", "no shared key", "no acceptable",
+        "unable to", "no matching", "no IKE config",
+    };
+    const struct shash *members = json_object(message);
+    const struct json *name = shash_find_data(members, "ikesa-name");
+    const struct json *msg = shash_find_data(members, "msg");
+    struct ike_conn *conn = (name && name->type == JSON_STRING
+                             ? shash_find_data(&ike->conns, json_string(name))
+                             : NULL);
+    const char *trouble = NULL;
+
+    if (!conn || !msg || msg->type != JSON_STRING) {
+        return;
+    }
+    if (!strncmp(json_string(msg), "retransmit ", 11)
+        || !strncmp(json_string(msg), "giving up after ", 16)) {
+        trouble = "the peer does not answer";
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(signs) && !trouble; i++) {
+        if (strstr(json_string(msg), signs[i])) {
+            trouble = json_string(msg);
+        }
+    }
+    if (trouble) {
+        if (!nullable_string_is_equal(trouble, conn->trouble)) {
+            VLOG_INFO("%s: %s", conn->name, trouble);
+            ike_set_string(&conn->trouble, trouble);
+        }
+        conn->trouble_time = time_msec();
+    }
+}
+
+void
+ike_event_cb(const char *name, const struct json *message, const char *error,
+             void *ike_)
+{
+    struct ike *ike = ike_;
+
+    if (!name) {
+        link_down(ike, error);
+    } else if (!strcmp(name, "log")) {
+        take_log(ike, message);
+    } else {
+        ike->look_again = ike->looking;
+        ike->next_round = MIN(ike->next_round, time_msec() + IKE_EVENT_DELAY);
+    }
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the IKE edge tells charon: see ike.h. */
+
+#include <config.h>
+#include "ike-private.h"
+
+#include <string.h>
+
+#include "openvswitch/vlog.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(ike_load);
+
+/* Times, in ms. */
+#define REFUSAL_INTERVAL 30000  /* Before a refused connection's next try. */
+#define START_INTERVAL 10000    /* Between attempts to start what is
+                                 * missing. */
+
+void
+ike_terminate(struct ike_client *client, const char *key, const char *which)
+{
+    struct json *message = json_object_create();
+
+    json_object_put_string(message, key, which);
+    json_object_put_string(message, "force", "yes");
+    json_object_put_string(message, "timeout", "-1");
+    ike_client_ask(client, "terminate", message, NULL, NULL, NULL);
+}
+
+static void
+secret_cb(const struct json *reply OVS_UNUSED,
+          const struct json *events OVS_UNUSED, const char *error,
+          void *ike_)
+{
+    struct ike *ike = ike_;
+    struct shash_node *node;
+
+    if (ike->link != LINK_READY) {
+        return;
+    }
+    if (error) {
+        char *text = xasprintf("charon refuses the key: %s", error);
+
+        ike_client_reset(ike->client, text);
+        free(text);
+        return;
+    }
+    ike->secret_loaded = ike->secret_sent;
+    ike->secret_sent = 0;
+    ike->secret_held = ike->psk != NULL;
+    /* What could not begin without it can now. */
+    SHASH_FOR_EACH (node, &ike->conns) {
+        ((struct ike_conn *) node->data)->next_start = time_msec();
+    }
+}
+
+void
+ike_sync_secret(struct ike *ike)
+{
+    if (ike->secret_sent || ike->secret_wanted == ike->secret_loaded
+        || (!ike->psk && !ike->secret_held)) {
+        return;
+    }
+    ike->secret_sent = ike->secret_wanted;
+    if (ike->psk) {
+        ike_client_ask_secret(ike->client, "load-shared",
+                              json_clone(ike->secret), ike->psk, secret_cb,
+                              ike);
+    } else {
+        struct json *message = json_object_create();
+
+        json_object_put_string(message, "id", CONNS_SECRET);
+        ike_client_ask(ike->client, "unload-shared", message, NULL, secret_cb,
+                       ike);
+    }
+}
+
+static void
+load_cb(const struct json *reply OVS_UNUSED,
+        const struct json *events OVS_UNUSED, const char *error, void *conn_)
+{
+    struct ike_conn *conn = conn_;
+
+    conn->n_questions--;
+    if (conn->ike->link != LINK_READY) {
+        return;
+    }
+    if (!nullable_string_is_equal(error, conn->error)) {
+        if (error) {
+            VLOG_WARN("charon refuses the connection %s: %s", conn->name,
+                      error);
+        }
+        ike_set_string(&conn->error, error);
+    }
+    if (error) {
+        conn->retry = time_msec() + REFUSAL_INTERVAL;
+        ike_set_string(&conn->sent, NULL);
+    } else {
+        free(conn->loaded);
+        conn->loaded = conn->sent;
+        conn->sent = NULL;
+        conn->next_start = time_msec() + IKE_START_GRACE;
+    }
+}
+
+static void
+unload_cb(const struct json *reply OVS_UNUSED,
+          const struct json *events OVS_UNUSED,
+          const char *error OVS_UNUSED, void *conn_)
+{
+    struct ike_conn *conn = conn_;
+
+    /* If charon has refused, it had no such connection, or the next round
+     * finds it again. */
+    conn->n_questions--;
+    ike_set_string(&conn->loaded, NULL);
+    ike_set_string(&conn->sent, NULL);
+}
+
+void
+ike_unload_conn(struct ike_client *client, const char *name,
+                ike_client_cb *cb, void *aux)
+{
+    struct json *message = json_object_create();
+
+    json_object_put_string(message, "name", name);
+    ike_client_ask(client, "unload-conn", message, NULL, cb, aux);
+    ike_terminate(client, "ike", name);
+}
+
+void
+ike_sync_conns(struct ike *ike)
+{
+    struct shash_node *node;
+
+    SHASH_FOR_EACH_SAFE (node, &ike->conns) {
+        struct ike_conn *conn = node->data;
+
+        if (conn->sent || ike_conn_is_loaded(conn)) {
+            continue;
+        } else if (conn->wanted) {
+            if (time_msec() >= conn->retry) {
+                struct json *message = json_object_create();
+
+                json_object_put(message, conn->name,
+                                json_clone(conn->wanted));
+                conn->sent = xstrdup(conn->text);
+                conn->n_questions++;
+                ike_client_ask(ike->client, "load-conn", message, NULL,
+                               load_cb, conn);
+            }
+        } else if (conn->loaded) {
+            VLOG_INFO("unloading the connection %s", conn->name);
+            conn->sent = xstrdup("");
+            conn->n_questions++;
+            ike_unload_conn(ike->client, conn->name, unload_cb, conn);
+        } else if (!conn->n_questions) {
+            ike_conn_free(conn);
+            shash_delete(&ike->conns, node);
+        }
+    }
+}
+
+void
+ike_start_sas(struct ike *ike)
+{
+    struct shash_node *node, *child;
+
+    SHASH_FOR_EACH (node, &ike->conns) {
+        struct ike_conn *conn = node->data;
+
+        if (!ike_conn_is_loaded(conn) || conn->up || conn->sas.n_connecting
+            || time_msec() < conn->next_start) {
+            continue;
+        }
+        conn->next_start = time_msec() + START_INTERVAL;
+        SHASH_FOR_EACH (child, json_object(shash_find_data(
+                                   json_object(conn->wanted), "children"))) {
+            struct json *message;
+
+            if (ike_sas_has_child(&conn->sas, child->name)) {
+                continue;
+            }
+            message = json_object_create();
+            json_object_put_string(message, "ike", conn->name);
+            json_object_put_string(message, "child", child->name);
+            json_object_put_string(message, "timeout", "-1");
+            ike_client_ask(ike->client, "initiate", message, NULL, NULL,
+                           NULL);
+        }
+    }
+}

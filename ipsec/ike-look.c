@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What charon holds, as the IKE edge sees it: see ike.h. */
+
+#include <config.h>
+#include "ike-private.h"
+
+#include <string.h>
+
+#include "openvswitch/vlog.h"
+#include "sset.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(ike_look);
+
+/* Times, in ms. */
+#define ROUND_INTERVAL 3000     /* Between looks at what charon holds. */
+#define TROUBLE_TIME 15000      /* How long trouble is worth telling. */
+
+/* Notes the connections of ours that charon holds, and forgets those that it
+ * does not hold any more. */
+static void
+conns_cb(const struct json *reply, const struct json *events OVS_UNUSED,
+         const char *error, void *ike_)
+{
+    struct ike *ike = ike_;
+    const struct json *names
+        = reply && reply->type == JSON_OBJECT
+          ? shash_find_data(json_object(reply), "conns") : NULL;
+    struct sset held = SSET_INITIALIZER(&held);
+    struct shash_node *node;
+
+    if (ike->link == LINK_DOWN) {
+        return;
+    } else if (!names || names->type != JSON_ARRAY) {
+        ike_client_reset(ike->client,
+                         error ? error : "charon does not say what it holds");
+        return;
+    }
+    for (size_t i = 0; i < names->array.n; i++) {
+        const struct json *name = names->array.elems[i];
+
+        if (name->type == JSON_STRING
+            && !strncmp(json_string(name), CONNS_PREFIX,
+                        strlen(CONNS_PREFIX))) {
+            struct ike_conn *conn = ike_get_conn(ike, json_string(name));
+
+            sset_add(&held, conn->name);
+            if (!conn->loaded) {
+                conn->loaded = xstrdup("");
+            }
+        }
+    }
+    SHASH_FOR_EACH (node, &ike->conns) {
+        struct ike_conn *conn = node->data;
+
+        if (conn->loaded && !sset_contains(&held, conn->name)) {
+            VLOG_WARN("charon has lost the connection %s; loading it again",
+                      conn->name);
+            ike_set_string(&conn->loaded, NULL);
+        }
+    }
+    sset_destroy(&held);
+
+    if (ike->link == LINK_HELLO) {
+        VLOG_INFO("connected to charon");
+        ike->link = LINK_READY;
+        ike_set_link_error(ike, NULL);
+    }
+}
+
+static void
+shared_cb(const struct json *reply, const struct json *events OVS_UNUSED,
+          const char *error OVS_UNUSED, void *ike_)
+{
+    struct ike *ike = ike_;
+    const struct json *keys
+        = reply && reply->type == JSON_OBJECT
+          ? shash_find_data(json_object(reply), "keys") : NULL;
+
+    if (ike->link == LINK_DOWN || !keys || keys->type != JSON_ARRAY) {
+        return;
+    }
+    ike->secret_held = false;
+    for (size_t i = 0; i < keys->array.n; i++) {
+        const struct json *key = keys->array.elems[i];
+
+        if (key->type == JSON_STRING
+            && !strcmp(json_string(key), CONNS_SECRET)) {
+            ike->secret_held = true;
+        }
+    }
+    if (!ike->secret_held && ike->secret_loaded) {
+        VLOG_WARN("charon has lost the key; loading it again");
+        ike->secret_loaded = 0;
+    }
+}
+
+static void
+install_cb(const struct json *reply OVS_UNUSED,
+           const struct json *events OVS_UNUSED, const char *error,
+           void *conn_)
+{
+    struct ike_conn *conn = conn_;
+
+    conn->n_questions--;
+    if (error && conn->ike->link == LINK_READY) {
+        free(conn->error);
+        conn->error = xasprintf("charon cannot install a trap policy: %s",
+                                error);
+    }
+}
+
+/* Installs the trap policies of 'conn' that are not in 'traps'. */
+static void
+install_traps(struct ike *ike, struct ike_conn *conn, const struct sset *traps)
+{
+    static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
+    struct shash_node *node;
+    bool was_untrapped = conn->untrapped;
+
+    conn->untrapped = false;
+    SHASH_FOR_EACH (node, json_object(shash_find_data(
+                              json_object(conn->wanted), "children"))) {
+        char *trap = xasprintf("%s/%s", conn->name, node->name);
+
+        if (!sset_contains(traps, trap)) {
+            struct json *message = json_object_create();
+
+            VLOG_WARN_RL(&rl, "charon has lost the trap policy %s; "
+                         "installing it again", trap);
+            conn->untrapped = true;
+            conn->n_questions++;
+            json_object_put_string(message, "ike", conn->name);
+            json_object_put_string(message, "child", node->name);
+            ike_client_ask(ike->client, "install", message, NULL, install_cb,
+                           conn);
+        }
+        free(trap);
+    }
+    if (was_untrapped && !conn->untrapped) {
+        ike_set_string(&conn->error, NULL);
+    }
+}
+
+static void
+policies_cb(const struct json *reply OVS_UNUSED, const struct json *events,
+            const char *error, void *ike_)
+{
+    struct ike *ike = ike_;
+    struct sset traps = SSET_INITIALIZER(&traps);
+    struct shash_node *node;
+
+    if (error || !events || events->type != JSON_ARRAY) {
+        return;
+    }
+    for (size_t i = 0; i < events->array.n; i++) {
+        const struct json *event = events->array.elems[i];
+
+        if (event->type == JSON_OBJECT) {
+            SHASH_FOR_EACH (node, json_object(event)) {
+                sset_add(&traps, node->name);
+            }
+        }
+    }
+    SHASH_FOR_EACH (node, &ike->conns) {
+        struct ike_conn *conn = node->data;
+
+        if (ike_conn_is_loaded(conn)) {
+            install_traps(ike, conn, &traps);
+        }
+    }
+    sset_destroy(&traps);
+}
+static void
+sas_cb(const struct json *reply OVS_UNUSED, const struct json *events,
+       const char *error, void *ike_)
+{
+    struct ike *ike = ike_;
+    long long int now = time_msec();
+    struct shash_node *node;
+
+    if (ike->link == LINK_DOWN) {
+        return;
+    }
+    ike->looking = false;
+    ike->next_round = now + (ike->look_again ? IKE_EVENT_DELAY
+                             : ROUND_INTERVAL);
+    ike->look_again = false;
+    if (error || !events || events->type != JSON_ARRAY) {
+        return;
+    }
+
+    SHASH_FOR_EACH (node, &ike->conns) {
+        ike_sas_clear(&((struct ike_conn *) node->data)->sas);
+    }
+    for (size_t i = 0; i < events->array.n; i++) {
+        const struct json *event = events->array.elems[i];
+
+        if (event->type == JSON_OBJECT) {
+            SHASH_FOR_EACH (node, json_object(event)) {
+                struct ike_conn *conn
+                    = shash_find_data(&ike->conns, node->name);
+                const struct json *sa = node->data;
+
+                if (conn && sa->type == JSON_OBJECT) {
+                    ike_sas_add(&conn->sas, sa);
+                }
+            }
+        }
+    }
+    SHASH_FOR_EACH (node, &ike->conns) {
+        struct ike_conn *conn = node->data;
+
+        bool was_up = conn->up;
+
+        conn->up = ike_conn_state(conn) == IKE_UP;
+        if (conn->up || conn->sas.n_connecting) {
+            conn->next_start = now + IKE_START_GRACE;
+        }
+        if (conn->up) {
+            if (!was_up || now >= conn->trouble_time + TROUBLE_TIME) {
+                ike_set_string(&conn->trouble, NULL);
+            }
+            /* The peer has been quicker.  This one would only double it. */
+            if (conn->sas.connecting) {
+                ike_terminate(ike->client, "ike-id", conn->sas.connecting);
+            }
+        }
+    }
+}
+
+void
+ike_look(struct ike *ike)
+{
+    struct json *message = json_object_create();
+
+    ike->looking = true;
+    ike_client_ask(ike->client, "get-conns", NULL, NULL, conns_cb, ike);
+    ike_client_ask(ike->client, "get-shared", NULL, NULL, shared_cb, ike);
+    json_object_put_string(message, "trap", "yes");
+    ike_client_ask(ike->client, "list-policies", message, "list-policy",
+                   policies_cb, ike);
+    ike_client_ask(ike->client, "list-sas", NULL, "list-sa", sas_cb, ike);
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the files of the IKE edge share: see ike.h.
+ *
+ *   ike.c          what is wanted, and when what is done
+ *   ike-link.c     the connection to charon, and its events
+ *   ike-look.c     what charon holds
+ *   ike-load.c     what charon is told
+ *   ike-status.c   what others want to know
+ *   ike-cleanup.c  the end of it all */
+
+#ifndef LATEEN_IKE_PRIVATE_H
+#define LATEEN_IKE_PRIVATE_H 1
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/config.h"
+#include "conns.h"
+#include "ike-client.h"
+#include "ike-sas.h"
+#include "ike.h"
+#include "openvswitch/json.h"
+#include "openvswitch/shash.h"
+#include "psk.h"
+
+/* Times, in ms. */
+#define IKE_CONNECT_INTERVAL 250 /* Between looks for charon's socket. */
+#define IKE_EVENT_DELAY 50      /* From an event to a look. */
+#define IKE_START_GRACE 4000    /* How long SAs may be missing before this node
+                                 * starts them, whosever turn it is. */
+
+enum link_state {
+    LINK_DOWN,                  /* charon cannot be reached. */
+    LINK_HELLO,                 /* It has been asked what it is and holds. */
+    LINK_READY,
+    LINK_REFUSED,               /* It cannot protect anything. */
+};
+
+/* A connection, wanted or held by charon. */
+struct ike_conn {
+    struct ike *ike;
+    char *name;
+    struct json *wanted;        /* Body; NULL if it is to go. */
+    char *text;                 /* Its text, or NULL. */
+    char *loaded;               /* Text of the body that charon holds, "" if
+                                 * it holds some other; NULL for none. */
+    char *sent;                 /* Text of the body that is under way, "" for
+                                 * its end. */
+    unsigned int n_questions;   /* Under way, with this as 'aux'. */
+    bool untrapped;             /* A trap policy is missing. */
+    char *error;                /* Why charon refuses it, or NULL. */
+    long long int retry;        /* When to try that again. */
+
+    struct ike_sas sas;
+    bool up;                    /* All were there. */
+    long long int next_start;   /* When to start what is missing of them. */
+    char *trouble;              /* What charon said last about the peer. */
+    long long int trouble_time;
+};
+
+/* What of the configuration matters here. */
+struct ike_settings {
+    enum ipsec_mode mode;
+    enum tunnel_type tunnel_type;
+    uint16_t tunnel_port;
+    int tunnel_family;
+    char *psk_file;
+    char *vici_socket;
+};
+
+struct ike {
+    struct ike_settings settings;
+    bool derived;
+    uint64_t seqno;             /* Of the model. */
+
+    struct ike_client *client;
+    enum link_state link;
+    int watch;                  /* A connection to charon that only serves to
+                                 * see its end, or -1. */
+    bool idle;                  /* IPsec is off, and charon has nothing of
+                                 * ours. */
+    long long int next_try;     /* While LINK_DOWN. */
+    long long int next_round;
+    bool looking;               /* A round is under way. */
+    bool look_again;            /* An event came meanwhile. */
+
+    struct shash conns;         /* "struct ike_conn"s by name. */
+
+    struct psk *psk;            /* NULL if there is none. */
+    long long int next_key;
+    char *key_error;            /* What is wrong with its file, or with it. */
+    struct json *secret;        /* The message that goes with it. */
+    unsigned int secret_wanted; /* Numbers of the secrets that are wanted, */
+    unsigned int secret_sent;   /* under way (0 for none), */
+    unsigned int secret_loaded; /* and that charon holds (0 for none). */
+    bool secret_held;           /* charon holds one, perhaps an old one. */
+
+    char *link_error;           /* Why charon cannot be reached or used. */
+    bool refused;               /* charon cannot protect anything. */
+};
+
+
+/* ike.c */
+
+/* Sets '*s' to a copy of 'value', which may be NULL. */
+void ike_set_string(char **s, const char *value);
+
+/* The connection 'name', made if there is none. */
+struct ike_conn *ike_get_conn(struct ike *, const char *name);
+
+/* Frees 'conn', which may not be in use any more. */
+void ike_conn_free(struct ike_conn *);
+
+/* ike-link.c */
+
+void ike_set_link_error(struct ike *, const char *error);
+void ike_connect(struct ike *);
+void ike_close_watch(struct ike *);
+
+/* Looks whether charon is still there. */
+void ike_look_at_watch(struct ike *);
+
+/* The client's callback for events. */
+void ike_event_cb(const char *name, const struct json *message,
+                  const char *error, void *ike_);
+
+/* ike-look.c */
+
+/* Starts a round: asks charon for all that it holds. */
+void ike_look(struct ike *);
+
+/* ike-load.c */
+
+void ike_sync_secret(struct ike *);
+void ike_sync_conns(struct ike *);
+
+/* Starts SAs that should be there by now.  The traps would do that too, but
+ * only for traffic from this side: what the peer sends into SAs that this node
+ * has lost arrives nowhere. */
+void ike_start_sas(struct ike *);
+
+/* Asks for the end of the IKE SAs that 'key' of value 'which' tells.  charon
+ * does not wait for the peer. */
+void ike_terminate(struct ike_client *, const char *key, const char *which);
+
+/* Has charon forget the connection 'name', and end its SAs, which it would
+ * keep by itself. */
+void ike_unload_conn(struct ike_client *, const char *name, ike_client_cb *,
+                     void *aux);
+
+/* ike-status.c */
+
+/* Whether charon holds 'conn' as it is wanted. */
+bool ike_conn_is_loaded(const struct ike_conn *);
+
+enum ike_state ike_conn_state(const struct ike_conn *);
+
+#endif /* ipsec/ike-private.h */

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What others want to know of the IKE edge: see ike.h. */
+
+#include <config.h>
+#include "ike-private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "util.h"
+
+const char *
+ike_state_name(enum ike_state state)
+{
+    return (state == IKE_UP ? "up"
+            : state == IKE_CONNECTING ? "connecting" : "down");
+}
+
+bool
+ike_conn_is_loaded(const struct ike_conn *conn)
+{
+    return (conn->text && !conn->sent
+            && nullable_string_is_equal(conn->text, conn->loaded));
+}
+
+enum ike_state
+ike_conn_state(const struct ike_conn *conn)
+{
+    const struct shash_node *node;
+
+    if (conn->wanted && conn->sas.n_established) {
+        SHASH_FOR_EACH (node, json_object(shash_find_data(
+                                  json_object(conn->wanted), "children"))) {
+            if (!ike_sas_has_child(&conn->sas, node->name)) {
+                return IKE_CONNECTING;
+            }
+        }
+        return IKE_UP;
+    }
+    return (conn->sas.n_established || conn->sas.n_connecting
+            ? IKE_CONNECTING : IKE_DOWN);
+}
+
+bool
+ike_permits_tunnel(const struct ike *ike)
+{
+    return !ike->refused;
+}
+
+bool
+ike_realized(const struct ike *ike)
+{
+    const struct shash_node *node;
+
+    if (ike->link != LINK_READY || ike->key_error
+        || ike->secret_wanted != ike->secret_loaded) {
+        return false;
+    }
+    SHASH_FOR_EACH (node, &ike->conns) {
+        const struct ike_conn *conn = node->data;
+
+        if (!ike_conn_is_loaded(conn) || conn->untrapped) {
+            return false;
+        }
+    }
+    return true;
+}
+
+const char *
+ike_last_error(const struct ike *ike)
+{
+    return ike->key_error ? ike->key_error : ike->link_error;
+}
+
+enum ike_state
+ike_peer_state(const struct ike *ike, const char *peer)
+{
+    char *name = xasprintf(CONNS_PREFIX"%s", peer);
+    const struct ike_conn *conn = shash_find_data(&ike->conns, name);
+
+    free(name);
+    return conn ? ike_conn_state(conn) : IKE_DOWN;
+}
+
+struct json *
+ike_status_to_json(const struct ike *ike)
+{
+    const struct shash_node **nodes = shash_sort(&ike->conns);
+    struct json *rows = json_array_create_empty();
+
+    for (size_t i = 0; i < shash_count(&ike->conns); i++) {
+        const struct ike_conn *conn = nodes[i]->data;
+        const char *error = (conn->error ? conn->error
+                             : ike_last_error(ike) ? ike_last_error(ike)
+                             : conn->trouble);
+        struct json *row = json_object_create();
+
+        if (conn->wanted) {
+            const struct json *address
+                = shash_find_data(json_object(conn->wanted), "remote_addrs");
+
+            json_object_put(row, "address",
+                            json_clone(address->array.elems[0]));
+        }
+        json_object_put_string(row, "peer",
+                               conn->name + strlen(CONNS_PREFIX));
+        json_object_put_string(row, "state",
+                               ike_state_name(ike_conn_state(conn)));
+        ike_sas_put_json(&conn->sas, row);
+        json_object_put(row, "error", (error ? json_string_create(error)
+                                       : json_null_create()));
+        json_array_add(rows, row);
+    }
+    free(nodes);
+    return rows;
+}
