@@ -25,8 +25,8 @@
 #define BLIND_PRIORITY (GUARD_XFRM_PRIORITY - 1)
 
 /* SPI and reqid of the states for packets without a source. */
-#define BLIND_SPI GUARD_XFRM_PRIORITY
-#define BLIND_REQID GUARD_XFRM_PRIORITY
+#define BLIND_SPI 0x4c617465
+#define BLIND_REQID BLIND_SPI
 
 /* A key of AES-GCM-16 with its salt (RFC 4106). */
 #define KEY_SIZE 20

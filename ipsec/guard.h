@@ -38,8 +38,10 @@ struct ds;
 struct guard;
 struct model;
 
-/* Priority of our XFRM policies ("late"); a smaller number wins. */
-#define GUARD_XFRM_PRIORITY 0x4c617465
+/* Priority of our XFRM policies; a smaller number wins.  Those of SAs have 16,
+ * and those by which charon's plugin bypass-lan lets whole subnets pass have
+ * some 130,000 and more: ours must be in between. */
+#define GUARD_XFRM_PRIORITY 0x4c61
 
 /* One kind of tunnel packets. */
 struct guard_tunnel {
