@@ -141,7 +141,7 @@ SYSTEM_TESTSUITE_AT += tests/system-cni.at
 dist_noinst_SCRIPTS += tests/bench/cni.py
 
 TESTSUITE_AT += tests/ike.at
-SYSTEM_TESTSUITE_AT += tests/system-ike.at
+SYSTEM_TESTSUITE_AT += tests/system-ike-macros.at tests/system-ike.at
 
 # Fuzzing
 # -------
