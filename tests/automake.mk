@@ -262,4 +262,10 @@ EXTRA_DIST += tests/lab/Vagrantfile tests/lab/packages
 TESTSUITE_AT += tests/netpol.at
 dist_noinst_SCRIPTS += \
 	tests/netpol/judge.py \
+	tests/netpol/replay \
 	tests/netpol/test_judge.py
+EXTRA_DIST += \
+	tests/netpol/cases.py \
+	tests/netpol/fabric.py \
+	tests/netpol/prober.py \
+	tests/netpol/replay-steps.json

@@ -67,7 +67,7 @@ exec_in_node() {
 # Network
 # -------
 
-# host NETNS NUMBER: a host on the underlay.
+# host NETNS IPV4/LENGTH IPV6/LENGTH: a host on the underlay.
 host() {
     ip netns add "$1"
     ip -n "$1" link set lo up
@@ -78,8 +78,8 @@ host() {
     ip -n lab-switch link set "s-$1" master br0
     ip -n lab-switch link set "s-$1" up
     ip -n "$1" link set eth0 up
-    ip -n "$1" address add "192.0.2.$2/24" dev eth0
-    ip -n "$1" address add "2001:db8::$(printf %x "$2")/64" dev eth0 nodad
+    ip -n "$1" address add "$2" dev eth0
+    ip -n "$1" address add "$3" dev eth0 nodad
 }
 
 up_network() {
@@ -88,14 +88,14 @@ up_network() {
     ip -n lab-switch link add br0 type bridge mcast_snooping 0
     ip -n lab-switch link set br0 up
     # The world outside: a router with an address that nobody masquerades for.
-    host outside 254
+    host outside "${router[@]}"
     ip -n outside address add 198.51.100.1/32 dev lo
     ip -n outside address add 2001:db8:f::1/128 dev lo
-    host stranger 200
+    host stranger 192.0.2.200/24 2001:db8::c8/64
     for ((i = 1; i <= nodes; i++)); do
-        host "n$i" "$i"
-        ip -n "n$i" route add default via 192.0.2.254
-        ip -n "n$i" route add default via 2001:db8::fe
+        host "n$i" "${ip4[i]}/${router[0]#*/}" "${ip6[i]}/${router[1]#*/}"
+        ip -n "n$i" route add default via "${router[0]%/*}"
+        ip -n "n$i" route add default via "${router[1]%/*}"
     done
 }
 
@@ -175,7 +175,7 @@ start_charon() {
 start_lateend() {
     local dir=$run/$1/lateen
     mkdir -p "$dir"
-    exec_in_node "$1" setsid lateend --config="$run/$1/lateend.yaml" --node="$1" \
+    exec_in_node "$1" setsid lateend --config="$run/$1/lateend.yaml" \
         --log-file="$run/log/$1-lateend.log" -vconsole:off </dev/null \
         >"$run/log/$1-lateend.out" 2>&1 &
     echo $! >"$dir/lateend.pid"
@@ -204,9 +204,9 @@ configure_node() {
     install -m 600 "$run/psk" "$dir/psk"
     cat >"$dir/lateend.yaml" <<EOF
 # See lateend.yaml(5).
-node: $node
-source: dir:$run/cluster
-cluster-cidrs: [10.244.0.0/16, "fd00:10:244::/48"]
+node: ${names[$(node_number "$node")]}
+source: dir:$cluster
+cluster-cidrs: [$cluster_cidrs]
 datapath-type: $datapath
 tunnel:
   type: $tunnel
@@ -215,6 +215,8 @@ ipsec:
   mode: $ipsec
   psk-file: $dir/psk
   vici-socket: $dir/charon.vici
+masquerade:
+  enabled: $masquerade
 uplink: eth0
 EOF
     cat >"$dir/cni.conf" <<EOF
@@ -233,13 +235,13 @@ write_cluster() {
 apiVersion: v1
 kind: Node
 metadata:
-  name: n$i
+  name: ${names[i]}
 spec:
   podCIDRs: [10.244.$i.0/24, "fd00:10:244:$(printf %x $i)::/64"]
 status:
   addresses:
-  - {type: InternalIP, address: 192.0.2.$i}
-  - {type: InternalIP, address: "2001:db8::$(printf %x $i)"}
+  - {type: InternalIP, address: ${ip4[i]}}
+  - {type: InternalIP, address: "${ip6[i]}"}
 EOF
     done >"$run/cluster/nodes.yaml"
     add_namespace default
@@ -252,13 +254,27 @@ add_namespace() {
 }
 
 cmd_up() {
-    local node capture=''
+    local node capture='' name address address6 i
     nodes=2 tunnel=geneve ipsec=required family=4 datapath=system
     bypass_lan=yes kernel_libipsec=no unprotected=
+    names=('') ip4=('') ip6=('') router=(192.0.2.254/24 2001:db8::fe/64)
+    cluster=$run/cluster cluster_cidrs='10.244.0.0/16, "fd00:10:244::/48"'
+    masquerade=true
     while [ $# -gt 0 ]; do
         case $1 in
         --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ; continue ;;
         --nodes) nodes=$2; shift ;;
+        --node)
+            read -r name address address6 <<<"$2"
+            names+=("$name") ip4+=("$address") ip6+=("$address6")
+            nodes=$((${#names[@]} - 1))
+            shift
+            ;;
+        --router) read -ra router <<<"$2"; shift ;;
+        --cluster) cluster=$2; shift ;;
+        --cluster-cidrs) cluster_cidrs=$2; shift ;;
+        --no-masquerade) masquerade=false ;;
+        --datapath) datapath=$2; shift ;;
         --tunnel) tunnel=$2; shift ;;
         --ipsec) ipsec=$2; shift ;;
         --family) family=$2; shift ;;
@@ -277,7 +293,12 @@ cmd_up() {
     [[ $family =~ ^[46]$ ]] || die "--family is 4 or 6"
     [ ! -e "$run" ] || die "$run exists: a lab is up, or was not ended"
     [ -x "$builddir/lateend" ] || die "Lateen is not built in $builddir"
-    if ! modprobe openvswitch 2>/dev/null &&
+    [[ $datapath =~ ^(system|netdev)$ ]] || die "--datapath is system or netdev"
+    for ((i = ${#names[@]}; i <= nodes; i++)); do
+        names+=("n$i") ip4+=("192.0.2.$i")
+        ip6+=("2001:db8::$(printf %x $i)")
+    done
+    if [ $datapath = system ] && ! modprobe openvswitch 2>/dev/null &&
         [ ! -d /sys/module/openvswitch ]; then
         datapath=netdev
         [ "$ipsec" = off ] || die "this kernel has no openvswitch module, so" \
@@ -303,15 +324,20 @@ cmd_up() {
     if [ -n "$capture" ]; then
         cmd_capture start "$capture"
     fi
-    write_cluster
+    if [ "$cluster" = "$run/cluster" ]; then
+        write_cluster
+    fi
     for node in $(nodes); do
         mkdir -p "$run/$node"
         configure_charon "$node"
         configure_node "$node"
         # As lateen-guard.service does at boot, before Open vSwitch.
-        in_node "$node" lateend --guard --config="$run/$node/lateend.yaml" \
-            --node="$node"
+        in_node "$node" lateend --guard --config="$run/$node/lateend.yaml"
     done
+    if [ $datapath = netdev ]; then
+        # Nobody completes the checksums of what userspace forwards.
+        ethtool_off outside eth0
+    fi
     for node in $(nodes); do
         say "$node: Open vSwitch"
         up_ovs "$node"
@@ -351,10 +377,10 @@ table netdev lab {
 EOF
     ip -n "$node" address flush dev eth0
     ip -n "$node" link set br-phy up
-    ip -n "$node" address add "192.0.2.$i/24" dev br-phy
-    ip -n "$node" address add "2001:db8::$(printf %x "$i")/64" dev br-phy nodad
-    ip -n "$node" route replace default via 192.0.2.254
-    ip -n "$node" route replace default via 2001:db8::fe
+    ip -n "$node" address add "${ip4[i]}/${router[0]#*/}" dev br-phy
+    ip -n "$node" address add "${ip6[i]}/${router[1]#*/}" dev br-phy nodad
+    ip -n "$node" route replace default via "${router[0]%/*}"
+    ip -n "$node" route replace default via "${router[1]%/*}"
     sed -i 's/^uplink: .*/uplink: br-phy/' "$run/$node/lateend.yaml"
 }
 
