@@ -261,11 +261,17 @@ EXTRA_DIST += tests/lab/Vagrantfile tests/lab/packages
 # NetworkPolicy cases
 TESTSUITE_AT += tests/netpol.at
 dist_noinst_SCRIPTS += \
+	tests/netpol/generate.py \
 	tests/netpol/judge.py \
 	tests/netpol/replay \
+	tests/netpol/shrink.py \
+	tests/netpol/test_generate.py \
 	tests/netpol/test_judge.py
 EXTRA_DIST += \
 	tests/netpol/cases.py \
+	tests/netpol/edits.py \
 	tests/netpol/fabric.py \
+	tests/netpol/mutants.py \
 	tests/netpol/prober.py \
-	tests/netpol/replay-steps.json
+	tests/netpol/replay-steps.json \
+	tests/netpol/validity.py
