@@ -93,6 +93,7 @@ config_destroy(struct config *config)
         free(config->vici_socket);
         free(config->source_dir);
         ip_prefix_list_destroy(&config->cluster_cidrs);
+        ip_prefix_list_destroy(&config->service_cidrs);
         ip_prefix_list_destroy(&config->masquerade_exclude);
         free(config->uplink);
         free(config);
@@ -375,13 +376,40 @@ parse_masquerade(struct yaml_report *report, const struct yaml_node *root,
 }
 
 /* 'root' is NULL for an empty file. */
+static bool
+overlaps(const struct ip_prefix *p, const struct ip_prefix_list *list)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        if (ip_prefix_overlaps(p, &list->elems[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A Service's address that could be a pod's would be judged as neither. */
+static void
+check_services(struct yaml_report *report, const struct yaml_node *node,
+               const struct config *config)
+{
+    for (size_t i = 0; i < config->service_cidrs.n; i++) {
+        if (overlaps(&config->service_cidrs.elems[i],
+                     &config->cluster_cidrs)) {
+            yaml_error(report, node, "must have nothing in common with "
+                       "cluster-cidrs, where the pods are");
+            return;
+        }
+    }
+}
+
 static void
 parse_root(struct yaml_report *report, const struct yaml_node *root,
            struct config *config)
 {
     static const char *const keys[] = {
         "node", "bridge", "datapath-type", "tunnel", "ipsec", "source",
-        "cluster-cidrs", "masquerade", "uplink", "mtu", NULL
+        "cluster-cidrs", "service-cidrs", "masquerade", "uplink", "mtu",
+        "cni-timeout", NULL
     };
     static const char *const datapath_types[] = { "system", "netdev", NULL };
 
@@ -405,8 +433,22 @@ parse_root(struct yaml_report *report, const struct yaml_node *root,
                    cidrs ? "must not be empty"
                    : "the key cluster-cidrs is missing");
     }
+    get_prefixes(report, root, "service-cidrs", &config->service_cidrs);
+    if (yaml_get(root, "service-cidrs")) {
+        check_services(report, yaml_get(root, "service-cidrs"), config);
+    } else {
+        /* What kubeadm and most others take. */
+        struct ip_prefix usual;
+
+        ovs_assert(ip_prefix_parse("10.96.0.0/12", &usual));
+        if (!overlaps(&usual, &config->cluster_cidrs)) {
+            ip_prefix_list_add(&config->service_cidrs, &usual);
+        }
+    }
     parse_masquerade(report, root, config);
     config->uplink = get_ifname(report, root, "uplink", NULL);
     /* 1280 is what IPv6 needs (RFC 8200, section 5). */
     config->mtu = get_integer(report, root, "mtu", 1280, 65535, 0);
+    /* The plugin itself gives up after 30. */
+    config->cni_timeout = get_integer(report, root, "cni-timeout", 1, 25, 10);
 }

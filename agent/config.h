@@ -41,11 +41,14 @@ struct config {
     char *source_dir;           /* The directory of "source: dir:...". */
 
     struct ip_prefix_list cluster_cidrs; /* Masked; at least one. */
+    struct ip_prefix_list service_cidrs; /* Of Services; masked. */
     bool masquerade;            /* Hide pods behind the node's address. */
     struct ip_prefix_list masquerade_exclude; /* Destinations that see pods'
                                                * own addresses.  Masked. */
     char *uplink;               /* Interface; NULL to find it by routes. */
     unsigned int mtu;           /* Of pods; 0 to compute it. */
+    unsigned int cni_timeout;   /* Seconds that a call of the CNI plugin may
+                                 * take. */
 };
 
 /* Reads 'file' into '*configp', which the caller destroys.  Returns NULL, or

@@ -419,6 +419,37 @@ format_masquerading(const struct ip_prefix_list *pods,
     }
 }
 
+/* What a pod may send only to where the host translates it comes with a MAC
+ * address that says so, and is judged when it comes back to the bridge as the
+ * pod's.  So it must come back, and as the pod's; or be for the node. */
+static void
+format_judging(const struct ip_prefix_list *pods, struct ds *ds)
+{
+    const struct eth_addr mac = UNJUDGED_MAC;
+
+    ds_put_format(ds, "  chain unjudged {\n"
+                  "    type filter hook prerouting priority raw;\n"
+                  "    iifname \""HOST_GATEWAY"\" ether saddr "ETH_ADDR_FMT
+                  " meta mark set meta mark | 0x%x\n  }\n",
+                  ETH_ADDR_ARGS(mac), LATEEN_MARK_UNJUDGED);
+    ds_put_format(ds, "  chain judging {\n"
+                  "    type filter hook forward priority filter;\n"
+                  "    meta mark & 0x%x != 0 oifname != \""HOST_GATEWAY"\" "
+                  "drop\n  }\n", LATEEN_MARK_UNJUDGED);
+    ds_put_cstr(ds, "  chain judging-source {\n"
+                "    type filter hook postrouting priority 350;\n");
+    for (int v4 = 1; v4 >= 0; v4--) {
+        if (nft_has_family(pods, v4)) {
+            ds_put_format(ds, "    meta mark & 0x%x != 0 "
+                          "oifname \""HOST_GATEWAY"\" %s saddr != ",
+                          LATEEN_MARK_UNJUDGED, v4 ? "ip" : "ip6");
+            nft_format_set(pods, v4, ds);
+            ds_put_cstr(ds, " drop\n");
+        }
+    }
+    ds_put_cstr(ds, "  }\n");
+}
+
 /* Marking comes after the host's own translation of destinations, which may
  * turn a packet to the gateway device, and before that of sources, which
  * would make a forwarded one look like the node's own.  A packet that has not
@@ -438,6 +469,7 @@ format_nat(const struct node *self, const struct config *config)
                   "    oifname \""HOST_GATEWAY"\" iif 0 fib saddr type local "
                   "meta mark set meta mark | 0x%x\n  }\n",
                   LATEEN_MARK_LOCAL);
+    format_judging(&self->pod_cidrs, &ds);
     if (config->masquerade) {
         struct ip_prefix_list exceptions;
 

@@ -33,6 +33,7 @@ model_init(struct model *model)
     for (int i = 0; i < MODEL_N_KINDS; i++) {
         hmap_init(&model->objects[i]);
     }
+    hmap_init(&model->ids);
     ovs_list_init(&model->changes);
     model->seqno = 0;
 }
@@ -49,6 +50,7 @@ model_destroy(struct model *model)
     for (int i = 0; i < MODEL_N_KINDS; i++) {
         hmap_destroy(&model->objects[i]);
     }
+    hmap_destroy(&model->ids);
 }
 
 const char *
@@ -225,6 +227,36 @@ object_equals(const struct model_object *a, const struct model_object *b)
     }
 }
 
+/* Gives 'obj' its 'id': that of its removed predecessor, or one that nobody
+ * has.  Names can be chosen so that their hashes are the same, and whoever
+ * does must not get hold of another object's flows. */
+static void
+object_identify(struct model *model, struct model_object *obj)
+{
+    const char *ns = obj->namespace ? obj->namespace : "";
+    uint64_t id = ((uint64_t) hash_string(obj->name, hash_string(ns, 1)) << 8
+                   ^ hash_string(obj->name, hash_string(ns, 2)));
+
+    for (;; id++) {
+        struct model_object *other;
+        bool taken = false;
+
+        id &= (UINT64_C(1) << MODEL_ID_BITS) - 1;
+        HMAP_FOR_EACH_WITH_HASH (other, id_node, hash_uint64(id),
+                                 &model->ids) {
+            taken |= (other->id == id && other->kind == obj->kind
+                      && (strcmp(other->name, obj->name)
+                          || !nullable_string_is_equal(other->namespace,
+                                                       obj->namespace)));
+        }
+        if (!taken) {
+            break;
+        }
+    }
+    obj->id = id;
+    hmap_insert(&model->ids, &obj->id_node, hash_uint64(id));
+}
+
 static void
 object_delete(struct model *model, struct model_object *obj)
 {
@@ -246,9 +278,11 @@ model_put(struct model *model, struct model_object *obj)
         }
         /* Readers need no tombstone for what has a successor. */
         hmap_remove(&model->objects[old->kind], &old->hmap_node);
+        hmap_remove(&model->ids, &old->id_node);
         ovs_list_remove(&old->change_node);
         model_object_free(old);
     }
+    object_identify(model, obj);
     hmap_insert(&model->objects[obj->kind], &obj->hmap_node,
                 object_hash(obj->namespace, obj->name));
     obj->changed = ++model->seqno;
@@ -301,6 +335,7 @@ model_forget(struct model *model, uint64_t seen)
             break;
         }
         if (obj->deleted) {
+            hmap_remove(&model->ids, &obj->id_node);
             ovs_list_remove(&obj->change_node);
             model_object_free(obj);
         }

@@ -51,7 +51,14 @@ struct model_object {
     char *name;
     uint64_t changed;           /* The change that touched it last. */
     bool deleted;
+    uint64_t id;                /* Of MODEL_ID_BITS bits, unlike that of any
+                                 * other object of its kind: derived from its
+                                 * names, so that a restarted agent computes
+                                 * the same.  The model fills it in. */
+    struct hmap_node id_node;   /* In model's 'ids'. */
 };
+
+#define MODEL_ID_BITS 40
 
 /* A node of the cluster (core/v1 Node). */
 struct node {
@@ -117,6 +124,8 @@ struct attachment {
 
 struct model {
     struct hmap objects[MODEL_N_KINDS]; /* Contains "struct model_object". */
+    struct hmap ids;            /* Contains every "struct model_object", also
+                                 * those that are deleted, by its 'id'. */
     struct ovs_list changes;    /* "struct model_object"s, oldest first. */
     uint64_t seqno;             /* Number of the last change. */
 };

@@ -21,6 +21,7 @@
 #include "flows/compile.h"
 #include "flows/flow-table.h"
 #include "flows/ofctrl.h"
+#include "flows/pipeline.h"
 #include "hash.h"
 #include "openvswitch/json.h"
 #include "openvswitch/list.h"
@@ -36,7 +37,6 @@ VLOG_DEFINE_THIS_MODULE(cni);
 
 /* How long a call may take, and how long its answer may be put off by undoing
  * what it has done, in ms.  The plugin waits longer. */
-#define CALL_TIMEOUT 10000
 #define UNDO_TIMEOUT 2000
 
 /* How often the attachments' devices are looked at, in ms. */
@@ -85,6 +85,7 @@ struct cni_server {
     uint64_t released;          /* The flows' change that took away those of
                                  * the last attachment that was deleted. */
     long long int next_reap;    /* In ms. */
+    unsigned int timeout;       /* Of a call, in seconds, as configured. */
 };
 
 static void run_info(struct cni_server *, const struct cni_server_ctx *,
@@ -94,7 +95,8 @@ static void run_add(struct cni_server *, const struct cni_server_ctx *,
 static void run_del(struct cni_server *, const struct cni_server_ctx *,
                     struct call *);
 static void run_check(const struct cni_server_ctx *, struct call *);
-static void time_out(const struct cni_server_ctx *, struct call *);
+static void time_out(const struct cni_server *, const struct cni_server_ctx *,
+                     struct call *);
 static void reap(struct cni_server *, const struct cni_server_ctx *);
 
 /* Takes ownership of 'a'. */
@@ -109,7 +111,7 @@ call_create(struct cni_server *server, struct unixctl_conn *conn,
     call->a = a;
     call->hash = hash_string(a->obj.name, 0);
     call->started = time_msec();
-    call->deadline = call->started + CALL_TIMEOUT;
+    call->deadline = call->started + server->timeout * 1000LL;
     ovs_list_push_back(&server->calls, &call->list_node);
     poll_immediate_wake();
 }
@@ -158,6 +160,7 @@ cni_server_create(void)
     struct cni_server *server = xzalloc(sizeof *server);
 
     ovs_list_init(&server->calls);
+    server->timeout = 10;
     unixctl_command_register("cni/info", "JSON", 1, 1, command_info, server);
     unixctl_command_register("cni/add", "JSON", 1, 1, command_add, server);
     unixctl_command_register("cni/del", "JSON", 1, 1, command_del, server);
@@ -171,10 +174,11 @@ cni_server_run(struct cni_server *server, const struct cni_server_ctx *ctx)
 {
     struct call *call;
 
+    server->timeout = ctx->config->cni_timeout;
     reap(server, ctx);
     LIST_FOR_EACH_SAFE (call, list_node, &server->calls) {
         if (time_msec() >= call->deadline) {
-            time_out(ctx, call);
+            time_out(server, ctx, call);
             continue;
         }
         switch (call->type) {
@@ -420,7 +424,9 @@ static void
 begin_add(struct cni_server *server, const struct cni_server_ctx *ctx,
           struct call *call)
 {
-    if (is_blocked(server, call) || is_being_released(server, ctx, call)) {
+    if (is_blocked(server, call) || is_being_released(server, ctx, call)
+        || (ofctrl_is_connected(ctx->ofctrl)
+            && server->released > ofctrl_realized(ctx->ofctrl))) {
         return;
     }
 
@@ -429,12 +435,27 @@ begin_add(struct cni_server *server, const struct cni_server_ctx *ctx,
         refuse(call, error);
         return;
     }
+    /* What is left of connections of the addresses' last owner. */
+    for (size_t i = 0; i < call->a->ips.n; i++) {
+        ofctrl_flush_conntrack(ctx->ofctrl, CT_ZONE_BASE + call->a->network,
+                               &call->a->ips.elems[i].addr);
+    }
     call->request = ovsdb_attach(ctx->ovsdb, call->a);
     call->state = CALL_OVSDB;
     poll_immediate_wake();
 }
 
-/* Ends the call if the flows are in the switch.
+/* Whether policies can judge what 'a' is for.  A pod that no source has told
+ * yet is isolated; a plain container has no labels. */
+static bool
+is_pod_known(const struct cni_server_ctx *ctx, const struct attachment *a)
+{
+    return (!a->pod_name
+            || model_find_pod(ctx->model, a->pod_namespace, a->pod_name));
+}
+
+/* Ends the call if the flows are in the switch, those of all policies for the
+ * pod included.
  *
  * They need only be in the tables: these knew nothing of the port and the
  * addresses before, so what the datapath has cached of them can only drop
@@ -464,7 +485,8 @@ finish_add(const struct cni_server *server, const struct cni_server_ctx *ctx,
         undo(ctx, call, error);
     } else if (a->flows_seqno
                && a->flows_seqno <= ofctrl_installed(ctx->ofctrl)
-               && server->released <= ofctrl_realized(ctx->ofctrl)) {
+               && server->released <= ofctrl_realized(ctx->ofctrl)
+               && is_pod_known(ctx, a)) {
         VLOG_INFO("%s: attached by %s in %lld ms%s%s%s%s", a->obj.name,
                   a->hostif, time_msec() - call->started,
                   a->pod_name ? " as pod " : "",
@@ -648,7 +670,8 @@ run_check(const struct cni_server_ctx *ctx, struct call *call)
 
 /* The time is up. */
 static void
-time_out(const struct cni_server_ctx *ctx, struct call *call)
+time_out(const struct cni_server *server, const struct cni_server_ctx *ctx,
+         struct call *call)
 {
     const struct ovsdb_facts *facts = ovsdb_get_facts(ctx->ovsdb);
     const char *what = (call->state == CALL_NEW
@@ -658,6 +681,9 @@ time_out(const struct cni_server_ctx *ctx, struct call *call)
                         ? "there is no connection to Open vSwitch's database"
                         : call->state == CALL_OVSDB
                         ? "Open vSwitch's database has not taken it"
+                        : !is_pod_known(ctx, call->a)
+                        ? "no source has told the pod's labels, which "
+                          "policies go by,"
                         : "the switch has not taken its flows");
 
     if (call->state == CALL_UNDO) {
@@ -669,10 +695,10 @@ time_out(const struct cni_server_ctx *ctx, struct call *call)
     }
 
     static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(10, 10);
-    VLOG_WARN_RL(&rl, "%s: given up after %d s: %s", call->a->obj.name,
-                 CALL_TIMEOUT / 1000, what);
+    VLOG_WARN_RL(&rl, "%s: given up after %u s: %s", call->a->obj.name,
+                 server->timeout, what);
 
-    char *error = xasprintf("11 %s within %d s", what, CALL_TIMEOUT / 1000);
+    char *error = xasprintf("11 %s within %u s", what, server->timeout);
     if (call->type == CALL_ADD && call->state != CALL_NEW) {
         undo(ctx, call, error);
     } else {

@@ -13,6 +13,9 @@ liblateen_a_SOURCES += \
 
 liblateen_a_SOURCES += \
 	flows/compile.c \
+	flows/compile-policy.c \
 	flows/compile.h \
+	flows/policy-index.c \
+	flows/policy-index.h \
 	flows/sync.c \
 	flows/sync.h

@@ -9,7 +9,6 @@
 #include "agent/config.h"
 #include "agent/model.h"
 #include "flow-table.h"
-#include "hash.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/ofp-port.h"
 #include "packets.h"
@@ -42,30 +41,27 @@ pipeline_table_name(uint8_t id)
     return NULL;
 }
 
-static ovs_be64
-make_cookie(enum cookie_kind kind, const char *name)
-{
-    uint64_t id = 0;
-
-    if (name) {
-        id = (((uint64_t) hash_string(name, 0x6c617465) << 8)
-              ^ hash_string(name, 0x656e));
-    }
-    return htonll(COOKIE_MARK | (uint64_t) kind << COOKIE_KIND_SHIFT
-                  | (id & COOKIE_ID_MASK));
-}
+BUILD_ASSERT_DECL(MODEL_ID_BITS == COOKIE_KIND_SHIFT);
 
 ovs_be64
 compile_cookie(const struct model_object *obj)
 {
-    return make_cookie(obj->kind == MODEL_NODE
-                       ? COOKIE_NODE : COOKIE_ATTACHMENT, obj->name);
+    static const enum cookie_kind kinds[MODEL_N_KINDS] = {
+        [MODEL_NODE] = COOKIE_NODE,
+        [MODEL_POD] = COOKIE_POD,
+        [MODEL_POLICY] = COOKIE_POLICY,
+        [MODEL_ATTACHMENT] = COOKIE_ATTACHMENT,
+    };
+
+    return htonll(COOKIE_MARK
+                  | (uint64_t) kinds[obj->kind] << COOKIE_KIND_SHIFT
+                  | obj->id);
 }
 
 ovs_be64
 compile_base_cookie(void)
 {
-    return make_cookie(COOKIE_BASE, NULL);
+    return htonll(COOKIE_MARK | (uint64_t) COOKIE_BASE << COOKIE_KIND_SHIFT);
 }
 
 /* The match on an address as source or destination ('which' is "src" or
@@ -103,9 +99,53 @@ link_local(struct eth_addr mac)
     return a;
 }
 
+/* Connections to 'dst' are the host's to answer or to translate. */
+static void
+add_proxied(const struct ip_prefix *dst, struct flow_batch *batch)
+{
+    char *s = ip_prefix_to_string(dst);
+
+    flow_batch_add(batch, "table=destination,priority=50,ct_state=-inv+trk,"
+                   "%s=%s actions=load:1->"REG_PROXIED
+                   ",goto_table:l3_forward",
+                   ip_is_v4(&dst->addr) ? "ip,ct_nw_dst" : "ipv6,ct_ipv6_dst",
+                   s);
+    free(s);
+}
+
+/* What holds whatever policies there are.  Conjunctions have priorities from
+ * 200 on (policy_index_priority()). */
+static void
+compile_policy_base(struct flow_batch *batch)
+{
+    /* A connection that a policy cut must not come back by a packet from its
+     * middle that conntrack would take for the beginning of one. */
+    for (int v6 = 0; v6 < 2; v6++) {
+        flow_batch_add(batch, "table=egress_policy,priority=600,"
+                       "ct_state=+new+trk,reg0=0x%x/0x%x,%s,tcp_flags=-syn "
+                       "actions=drop", BIT_STRICT,
+                       BIT_STRICT | BIT_OWN_NODE | BIT_PROXIED,
+                       v6 ? "tcp6" : "tcp");
+    }
+    flow_batch_add(batch, "table=egress_policy,priority=500,reg0=0/0x%x "
+                   "actions=goto_table:ingress_policy", BIT_ISOLATED_SRC);
+    flow_batch_add(batch, "table=egress_policy,priority=100,reg0=0x%x/0x%x "
+                   "actions=load:1->"REG_UNJUDGED
+                   ",goto_table:ingress_policy", BIT_PROXIED, BIT_PROXIED);
+    flow_batch_add(batch, "table=egress_policy,priority=0 actions=drop");
+
+    flow_batch_add(batch, "table=ingress_policy,priority=510,reg0=0x%x/0x%x "
+                   "actions=goto_table:ct_commit", BIT_OWN_NODE,
+                   BIT_OWN_NODE);
+    flow_batch_add(batch, "table=ingress_policy,priority=500,reg0=0/0x%x "
+                   "actions=goto_table:ct_commit", BIT_ISOLATED_DST);
+    flow_batch_add(batch, "table=ingress_policy,priority=0 actions=drop");
+}
+
 void
 compile_base(const struct compile_ctx *ctx, struct flow_batch *batch)
 {
+    const struct eth_addr unjudged_mac = UNJUDGED_MAC;
     bool gateway = ctx->gateway != OFPP_NONE;
 
     /* classifier: what comes in by a port without a flow is dropped. */
@@ -171,10 +211,10 @@ compile_base(const struct compile_ctx *ctx, struct flow_batch *batch)
     }
     flow_batch_add(batch,
                    "table=tunnel_guard,priority=0 "
-                   "actions=goto_table:l3_forward");
+                   "actions=goto_table:source");
     flow_batch_add(batch,
                    "table=node_guard,priority=0 "
-                   "actions=goto_table:l3_forward");
+                   "actions=goto_table:source");
 
     /* neighbor: a question without a source is duplicate address detection
      * (RFC 4862, section 5.4.2). */
@@ -188,10 +228,28 @@ compile_base(const struct compile_ctx *ctx, struct flow_batch *batch)
 
     flow_batch_add(batch, "table=ct_state,priority=200,ct_state=+inv+trk "
                    "actions=drop");
+    flow_batch_add(batch, "table=ct_state,priority=150,"
+                   "ct_state=+rpl+trk,ct_mark=0x%x/0x%x,"MATCH_FROM
+                   " actions=load:1->"REG_OWN_NODE",goto_table:node_guard",
+                   CT_MARK_OWN_NODE, CT_MARK_OWN_NODE, END_POD);
+    flow_batch_add(batch, "table=ct_state,priority=150,"
+                   "pkt_mark=0x%x/0x%x,"MATCH_FROM
+                   " actions=load:1->"REG_OWN_NODE",goto_table:source",
+                   LATEEN_MARK_LOCAL, LATEEN_MARK_LOCAL, END_GATEWAY);
     flow_batch_add(batch, "table=ct_state,priority=100,"MATCH_FROM
                    " actions=goto_table:node_guard", END_POD);
     flow_batch_add(batch,
-                   "table=ct_state,priority=0 actions=goto_table:l3_forward");
+                   "table=ct_state,priority=0 actions=goto_table:source");
+
+    /* source, destination: what maps addresses to identities is above. */
+    flow_batch_add(batch,
+                   "table=source,priority=0 actions=goto_table:destination");
+    flow_batch_add(batch, "table=destination,priority=0 "
+                   "actions=goto_table:l3_forward");
+    for (size_t i = 0; i < ctx->config->service_cidrs.n; i++) {
+        add_proxied(&ctx->config->service_cidrs.elems[i], batch);
+    }
+    compile_policy_base(batch);
 
     /* l3_forward: the host may have translated the addresses of what came in
      * by the gateway, so replies go back by it. */
@@ -201,7 +259,7 @@ compile_base(const struct compile_ctx *ctx, struct flow_batch *batch)
                        "ct_state=+rpl+trk,ct_mark=0x%x/0x%x,"MATCH_FROM
                        " actions=mod_dl_dst:"ETH_ADDR_FMT",load:%d->"REG_TO
                        ",load:%"PRIu32"->"REG_OUT_PORT
-                       ",goto_table:ct_commit",
+                       ",goto_table:egress_policy",
                        CT_MARK_GATEWAY, CT_MARK_GATEWAY, repliers[i],
                        ETH_ADDR_ARGS(ctx->gateway_mac), END_GATEWAY,
                        ctx->gateway);
@@ -228,7 +286,7 @@ compile_base(const struct compile_ctx *ctx, struct flow_batch *batch)
         flow_batch_add(batch, "table=l3_forward,priority=100,"MATCH_FROM
                        " actions=mod_dl_dst:"ETH_ADDR_FMT",load:%d->"REG_TO
                        ",load:%"PRIu32"->"REG_OUT_PORT
-                       ",goto_table:ct_commit",
+                       ",goto_table:egress_policy",
                        END_POD, ETH_ADDR_ARGS(ctx->gateway_mac), END_GATEWAY,
                        ctx->gateway);
     }
@@ -236,6 +294,14 @@ compile_base(const struct compile_ctx *ctx, struct flow_batch *batch)
     for (int v6 = 0; v6 < 2; v6++) {
         const char *proto = v6 ? "ipv6" : "ip";
 
+        flow_batch_add(batch, "table=ct_commit,priority=120,"
+                       "ct_state=+new+trk,%s,reg0=0x%x/0x%x"
+                       " actions=ct(commit,zone="REG_ZONE
+                       ",exec(set_field:0x%x/0x%x->ct_mark))"
+                       ",goto_table:output",
+                       proto, END_GATEWAY | BIT_OWN_NODE, 0xf | BIT_OWN_NODE,
+                       CT_MARK_GATEWAY | CT_MARK_OWN_NODE,
+                       CT_MARK_GATEWAY | CT_MARK_OWN_NODE);
         flow_batch_add(batch, "table=ct_commit,priority=110,"
                        "ct_state=+new+trk,%s,"MATCH_FROM
                        " actions=ct(commit,zone="REG_ZONE
@@ -249,6 +315,10 @@ compile_base(const struct compile_ctx *ctx, struct flow_batch *batch)
     flow_batch_add(batch,
                    "table=ct_commit,priority=0 actions=goto_table:output");
 
+    flow_batch_add(batch, "table=output,priority=110,reg0=0x%x/0x%x "
+                   "actions=mod_dl_src:"ETH_ADDR_FMT",output:"REG_OUT_PORT,
+                   END_GATEWAY << 4 | BIT_UNJUDGED, 0xf0 | BIT_UNJUDGED,
+                   ETH_ADDR_ARGS(unjudged_mac));
     for (int to = END_TUNNEL; to <= END_POD; to++) {
         flow_batch_add(batch, "table=output,priority=100,"MATCH_TO
                        " actions=output:"REG_OUT_PORT, to);
@@ -301,10 +371,32 @@ add_to_gateway(const struct compile_ctx *ctx, const struct in6_addr *a,
 
     flow_batch_add(batch, "table=l3_forward,priority=200,%s "
                    "actions=mod_dl_dst:"ETH_ADDR_FMT",load:%d->"REG_TO
-                   ",load:%"PRIu32"->"REG_OUT_PORT",goto_table:ct_commit",
+                   ",load:%"PRIu32"->"REG_OUT_PORT",goto_table:egress_policy",
                    dst, ETH_ADDR_ARGS(ctx->gateway_mac), END_GATEWAY,
                    ctx->gateway);
     free(dst);
+}
+
+/* Pods and the node itself are never kept apart by policies.  A datapath in
+ * user space does not see the mark by which the kernel's knows what the node
+ * itself sends, so there the address has to do, although the host also gives
+ * it to what it masquerades. */
+static void
+add_own_address(const struct compile_ctx *ctx, const struct in6_addr *a,
+                struct flow_batch *batch)
+{
+    const struct ip_prefix p = { *a, 128 };
+
+    add_proxied(&p, batch);
+    if (!strcmp(ctx->config->datapath_type, "netdev")) {
+        char *src = match_addr("src", a);
+
+        flow_batch_add(batch, "table=ct_state,priority=140,"
+                       "ct_state=-rpl+trk,%s,"MATCH_FROM
+                       " actions=load:1->"REG_OWN_NODE",goto_table:source",
+                       src, END_GATEWAY);
+        free(src);
+    }
 }
 
 static void
@@ -318,6 +410,7 @@ compile_self(const struct compile_ctx *ctx, struct flow_batch *batch)
     add_neighbor_mac(batch, ctx->gateway_mac, ctx->gateway);
     for (size_t i = 0; i < self->addresses.n; i++) {
         add_to_gateway(ctx, &self->addresses.elems[i].addr, batch);
+        add_own_address(ctx, &self->addresses.elems[i].addr, batch);
     }
     for (size_t i = 0; i < self->pod_cidrs.n; i++) {
         const struct ip_prefix *cidr = &self->pod_cidrs.elems[i];
@@ -325,6 +418,7 @@ compile_self(const struct compile_ctx *ctx, struct flow_batch *batch)
         char *dst = match_prefix("dst", cidr);
 
         add_to_gateway(ctx, &gw, batch);
+        add_own_address(ctx, &gw, batch);
         add_neighbor(batch, &gw, ctx->gateway);
         flow_batch_add(batch, "table=l3_forward,priority=150,%s actions=drop",
                        dst);
@@ -352,7 +446,7 @@ add_peer_prefix(const struct compile_ctx *ctx, const struct in6_addr *remote,
     flow_batch_add(batch, "table=l3_forward,priority=150,%s "
                    "actions=dec_ttl,load:0->NXM_NX_TUN_ID[],"
                    "set_field:%s->%s,set_field:%s->%s,load:%d->"REG_TO
-                   ",load:%"PRIu32"->"REG_OUT_PORT",goto_table:ct_commit",
+                   ",load:%"PRIu32"->"REG_OUT_PORT",goto_table:egress_policy",
                    dst, local_s, v4 ? "tun_src" : "tun_ipv6_src",
                    remote_s, v4 ? "tun_dst" : "tun_ipv6_dst", END_TUNNEL,
                    ctx->tunnel);
@@ -486,7 +580,7 @@ compile_attachment(const struct attachment *a, struct flow_batch *batch)
         flow_batch_add(batch, "table=l3_forward,priority=200,reg2=%"PRIu32
                        ",%s actions=mod_dl_dst:"ETH_ADDR_FMT
                        ",load:%d->"REG_TO",load:%"PRIu32"->"REG_OUT_PORT
-                       ",goto_table:ct_commit",
+                       ",goto_table:egress_policy",
                        a->network, dst, ETH_ADDR_ARGS(a->mac), END_POD, port);
         free(ip_s);
         free(src);

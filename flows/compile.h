@@ -15,8 +15,12 @@
 struct attachment;
 struct config;
 struct flow_batch;
+struct identity;
+struct index_end;
+struct index_policy;
 struct model_object;
 struct node;
+struct policy_index;
 
 /* What flows depend on besides the object that wants them.  When any of it
  * changes, everything is compiled again. */
@@ -31,8 +35,10 @@ struct compile_ctx {
     ofp_port_t tunnel;          /* OFPP_NONE while no tunnel is allowed. */
 };
 
-/* The cookie of the flows that 'obj', a node or an attachment, wants. */
+/* The cookie of the flows that 'obj', which is no namespace, wants. */
 ovs_be64 compile_cookie(const struct model_object *obj);
+ovs_be64 compile_end_cookie(const struct index_end *);
+ovs_be64 compile_identity_cookie(const struct identity *);
 
 /* The cookie of the flows of the pipeline itself. */
 ovs_be64 compile_base_cookie(void);
@@ -47,5 +53,18 @@ void compile_node(const struct compile_ctx *, const struct node *,
 
 /* The flows of an attachment; none before its port has a number. */
 void compile_attachment(const struct attachment *, struct flow_batch *);
+
+/* The flows that map the addresses of 'end' to its identity, and say whether
+ * policies isolate it. */
+void compile_end(const struct policy_index *, const struct index_end *end,
+                 struct flow_batch *);
+
+/* The flows by which an identity takes part in rules. */
+void compile_identity(const struct policy_index *, const struct identity *,
+                      struct flow_batch *);
+
+/* The flows of a policy: those of its rules that are not of identities. */
+void compile_policy(const struct policy_index *, const struct index_policy *,
+                    struct flow_batch *);
 
 #endif /* flows/compile.h */

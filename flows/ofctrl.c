@@ -23,6 +23,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "agent/ip.h"
 #include <sys/stat.h>
 
 #include "byte-order.h"
@@ -32,6 +34,7 @@
 #include "openvswitch/ofp-actions.h"
 #include "openvswitch/ofp-bundle.h"
 #include "openvswitch/ofp-errors.h"
+#include "openvswitch/ofp-ct.h"
 #include "openvswitch/ofp-flow.h"
 #include "openvswitch/ofp-msgs.h"
 #include "openvswitch/ofp-util.h"
@@ -263,6 +266,24 @@ request_create(struct ofctrl *oc, uint8_t table_id, ovs_be64 cookie,
     req->aux = aux;
     ovs_list_push_back(&oc->requests, &req->list_node);
     return req;
+}
+
+void
+ofctrl_flush_conntrack(struct ofctrl *oc, uint16_t zone,
+                       const struct in6_addr *ip)
+{
+    if (!ofctrl_is_connected(oc)) {
+        return;
+    }
+    for (int dst = 0; dst < 2; dst++) {
+        struct ofp_ct_match match = {
+            .l3_type = ip_is_v4(ip) ? AF_INET : AF_INET6
+        };
+
+        *(dst ? &match.tuple_orig.dst : &match.tuple_orig.src) = *ip;
+        ofctrl_send_xid(oc, ofp_ct_match_encode(&match, &zone,
+                                                OFP15_VERSION));
+    }
 }
 
 void

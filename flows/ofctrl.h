@@ -31,6 +31,7 @@
 #include "openvswitch/types.h"
 
 struct flow_table;
+struct in6_addr;
 struct ofctrl;
 struct ofputil_flow_stats;
 
@@ -67,6 +68,12 @@ bool ofctrl_is_connected(const struct ofctrl *);
  * seen to be realized; NULL if there is nothing to say.  Belongs to
  * 'ofctrl'. */
 const char *ofctrl_last_error(const struct ofctrl *);
+
+/* Has the switch forget the connections from and to 'ip' in a conntrack zone,
+ * before it gets any change that is made after this call.  Does nothing while
+ * there is no connection. */
+void ofctrl_flush_conntrack(struct ofctrl *, uint16_t zone,
+                            const struct in6_addr *ip);
 
 /* An owner that is set aside. */
 struct ofctrl_refusal {

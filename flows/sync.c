@@ -8,18 +8,27 @@
 
 #include "agent/model.h"
 #include "flow-table.h"
+#include "openvswitch/ofp-port.h"
 #include "packets.h"
 
 void
 sync_init(struct sync *sync)
 {
     memset(sync, 0, sizeof *sync);
+    policy_index_init(&sync->policies);
+}
+
+void
+sync_destroy(struct sync *sync)
+{
+    policy_index_destroy(&sync->policies);
 }
 
 void
 sync_recompute(struct sync *sync)
 {
     sync->compiled = false;
+    sync->rebuild = true;
 }
 
 /* Whether flows compiled with 'a' are also right with 'b'.  'self' may be
@@ -47,15 +56,13 @@ sync_base(const struct compile_ctx *ctx, struct flow_table *ft)
     flow_batch_uninit(&batch);
 }
 
+/* The flows of a node, or those that are left of one. */
 static void
-sync_object(const struct compile_ctx *ctx, struct model *model,
-            struct model_object *obj, struct flow_table *ft)
+sync_node(const struct compile_ctx *ctx, struct model *model,
+          struct model_object *obj, struct flow_table *ft)
 {
     struct flow_batch batch;
 
-    if (obj->kind != MODEL_NODE && obj->kind != MODEL_ATTACHMENT) {
-        return;
-    }
     if (obj->deleted) {
         /* One of the same name may have come since. */
         if (!model_find(model, obj->kind, obj->namespace, obj->name)) {
@@ -63,22 +70,66 @@ sync_object(const struct compile_ctx *ctx, struct model *model,
         }
         return;
     }
-
     flow_batch_init(&batch, ft);
-    if (obj->kind == MODEL_NODE) {
-        compile_node(ctx, node_cast(obj), &batch);
-    } else {
-        compile_attachment(attachment_cast(obj), &batch);
-    }
+    compile_node(ctx, node_cast(obj), &batch);
     flow_table_replace(ft, compile_cookie(obj), &batch);
     flow_batch_uninit(&batch);
+}
 
-    if (obj->kind == MODEL_ATTACHMENT) {
-        struct attachment *a = attachment_cast(obj);
+static void
+sync_end(const struct policy_index *pi, struct model *model,
+         const struct index_end *end, struct flow_table *ft)
+{
+    struct attachment *a = NULL;
+    struct flow_batch batch;
 
+    flow_batch_init(&batch, ft);
+    if (end->is_attachment) {
+        a = attachment_cast(model_find(model, MODEL_ATTACHMENT, NULL,
+                                       end->name));
+        compile_attachment(a, &batch);
+    }
+    if (!a || a->ofport != OFPP_NONE) {
+        compile_end(pi, end, &batch);
+    }
+    flow_table_replace(ft, compile_end_cookie(end), &batch);
+    flow_batch_uninit(&batch);
+    if (a) {
         a->flows_seqno = (a->ofport != OFPP_NONE
                           ? flow_table_seqno(ft) : 0);
     }
+}
+
+/* Compiles what the index lists.  Attachments come last: what they say of
+ * themselves holds for all that they rely on. */
+static void
+sync_policies(struct policy_index *pi, struct model *model,
+              struct flow_table *ft)
+{
+    const struct index_policy *policy;
+    const struct identity *identity;
+    const struct index_end *end;
+    struct flow_batch batch;
+
+    for (size_t i = 0; i < pi->n_removed; i++) {
+        flow_table_remove(ft, pi->removed[i]);
+    }
+    LIST_FOR_EACH (policy, dirty_node, &pi->dirty_policies) {
+        flow_batch_init(&batch, ft);
+        compile_policy(pi, policy, &batch);
+        flow_table_replace(ft, compile_cookie(&policy->policy->obj), &batch);
+        flow_batch_uninit(&batch);
+    }
+    LIST_FOR_EACH (identity, dirty_node, &pi->dirty_identities) {
+        flow_batch_init(&batch, ft);
+        compile_identity(pi, identity, &batch);
+        flow_table_replace(ft, compile_identity_cookie(identity), &batch);
+        flow_batch_uninit(&batch);
+    }
+    LIST_FOR_EACH (end, dirty_node, &pi->dirty_ends) {
+        sync_end(pi, model, end, ft);
+    }
+    policy_index_clear_dirty(pi);
 }
 
 void
@@ -87,19 +138,30 @@ sync_run(struct sync *sync, struct model *model,
 {
     struct model_object *obj;
 
+    policy_index_update(&sync->policies, model, sync->seen);
+    if (sync->rebuild) {
+        /* What has gone since the last time has to go first. */
+        sync_policies(&sync->policies, model, ft);
+        policy_index_destroy(&sync->policies);
+        policy_index_init(&sync->policies);
+        policy_index_update(&sync->policies, model, 0);
+        sync->rebuild = false;
+    }
     if (!sync->compiled || !ctx_equals(ctx, &sync->ctx)) {
         sync_base(ctx, ft);
-        for (int kind = 0; kind < MODEL_N_KINDS; kind++) {
-            MODEL_FOR_EACH (obj, kind, model) {
-                sync_object(ctx, model, obj, ft);
-            }
+        MODEL_FOR_EACH (obj, MODEL_NODE, model) {
+            sync_node(ctx, model, obj, ft);
         }
+        policy_index_set_dirty(&sync->policies);
         sync->ctx = *ctx;
         sync->compiled = true;
         /* What has gone since still has flows. */
     }
     MODEL_FOR_EACH_CHANGED (obj, model, sync->seen) {
-        sync_object(ctx, model, obj, ft);
+        if (obj->kind == MODEL_NODE) {
+            sync_node(ctx, model, obj, ft);
+        }
     }
+    sync_policies(&sync->policies, model, ft);
     sync->seen = model->seqno;
 }

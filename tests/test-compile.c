@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "agent/config.h"
+#include "agent/manifest.h"
 #include "agent/model.h"
 #include "flows/flow-table.h"
 #include "flows/pipeline.h"
@@ -67,6 +68,50 @@ new_attachment(const char *container, int i, ofp_port_t ofport)
     add_prefix(&a->ips, s);
     a->ofport = ofport;
     return a;
+}
+
+static const char objects[] =
+    "{apiVersion: v1, kind: Namespace, metadata: {name: default}}\n"
+    "---\n"
+    "{apiVersion: v1, kind: Pod, metadata: {name: web, labels: {app: web}},\n"
+    " spec: {containers: [{ports: [{name: http, containerPort: 8080}]}]}}\n"
+    "---\n"
+    "{apiVersion: v1, kind: Pod, metadata: {name: db, labels: {app: db}},\n"
+    " status: {podIPs: [{ip: 10.244.2.3}, {ip: 'fd00:10:244:2::3'}]}}\n"
+    "---\n"
+    "apiVersion: networking.k8s.io/v1\n"
+    "kind: NetworkPolicy\n"
+    "metadata: {name: web}\n"
+    "spec:\n"
+    "  podSelector: {matchLabels: {app: web}}\n"
+    "  ingress:\n"
+    "  - from:\n"
+    "    - podSelector: {}\n"
+    "    - ipBlock: {cidr: 198.51.100.0/24, except: [198.51.100.128/25]}\n"
+    "    - ipBlock: {cidr: '2001:db8:f::/64'}\n"
+    "    ports: [{port: http}, {port: 1000, endPort: 1001}]\n"
+    "  - from: [{ipBlock: {cidr: 0.0.0.0/0}}, {ipBlock: {cidr: '::/0'}}]\n"
+    "    ports: [{protocol: SCTP}]\n"
+    "  egress:\n"
+    "  - to: [{ipBlock: {cidr: 0.0.0.0/0}}, {ipBlock: {cidr: '::/0'}}]\n"
+    "    ports: [{port: 53, protocol: UDP}]\n"
+    "  - to: [{podSelector: {matchLabels: {app: db}}},\n"
+    "         {ipBlock: {cidr: 198.51.100.0/24}},\n"
+    "         {ipBlock: {cidr: '2001:db8:f::/64'}}]\n"
+    "    ports: [{protocol: TCP}]\n";
+
+static void
+add_objects(struct model *model)
+{
+    struct manifest m;
+
+    ovs_assert(manifest_parse("objects", objects, strlen(objects), &m));
+    for (size_t i = 0; i < m.n_objects; i++) {
+        ovs_assert(m.objects[i].object);
+        model_put(model, m.objects[i].object);
+        m.objects[i].object = NULL;
+    }
+    manifest_destroy(&m);
 }
 
 static int
@@ -127,6 +172,8 @@ test_compile(int argc, char *argv[])
     config.tunnel_port = 6081;
     add_prefix(&config.cluster_cidrs, "10.244.0.0/16");
     add_prefix(&config.cluster_cidrs, "fd00:10:244::/48");
+    add_prefix(&config.service_cidrs, "10.96.0.0/12");
+    config.datapath_type = "system";
 
     model_init(&model);
     sync_init(&sync);
@@ -143,6 +190,11 @@ test_compile(int argc, char *argv[])
     model_put(&model, &new_attachment("c5", 5, 5)->obj);
     model_put(&model, &new_attachment("c6", 6, 6)->obj);
     model_put(&model, &new_attachment("c7", 7, OFPP_NONE)->obj);
+    add_objects(&model);
+    struct attachment *web = new_attachment("c9", 9, 9);
+    web->pod_namespace = xstrdup("default");
+    web->pod_name = xstrdup("web");
+    model_put(&model, &web->obj);
 
     sync_run(&sync, &model, &ctx, ft);
     print_changes(ft, true);
@@ -180,6 +232,8 @@ test_compile(int argc, char *argv[])
 
     model_destroy(&model);
     ip_prefix_list_destroy(&config.cluster_cidrs);
+    ip_prefix_list_destroy(&config.service_cidrs);
+    sync_destroy(&sync);
     flow_table_destroy(ft);
     return 0;
 }
