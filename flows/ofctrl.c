@@ -270,17 +270,25 @@ request_create(struct ofctrl *oc, uint8_t table_id, ovs_be64 cookie,
 
 void
 ofctrl_flush_conntrack(struct ofctrl *oc, uint16_t zone,
-                       const struct in6_addr *ip)
+                       const struct in6_addr *ip, bool userspace)
 {
+    static const uint8_t any[] = { 0 };
+    /* conntrack.c:tuple_to_conn_key() in OVS 3.1 aborts at ICMPv6. */
+    static const uint8_t not_icmpv6[] = { IPPROTO_TCP, IPPROTO_UDP };
+    bool v4 = ip_is_v4(ip);
+    const uint8_t *protos = userspace && !v4 ? not_icmpv6 : any;
+    size_t n = userspace && !v4 ? ARRAY_SIZE(not_icmpv6) : ARRAY_SIZE(any);
+
     if (!ofctrl_is_connected(oc)) {
         return;
     }
-    for (int dst = 0; dst < 2; dst++) {
+    for (size_t i = 0; i < 2 * n; i++) {
         struct ofp_ct_match match = {
-            .l3_type = ip_is_v4(ip) ? AF_INET : AF_INET6
+            .ip_proto = protos[i / 2],
+            .l3_type = v4 ? AF_INET : AF_INET6
         };
 
-        *(dst ? &match.tuple_orig.dst : &match.tuple_orig.src) = *ip;
+        *(i % 2 ? &match.tuple_orig.dst : &match.tuple_orig.src) = *ip;
         ofctrl_send_xid(oc, ofp_ct_match_encode(&match, &zone,
                                                 OFP15_VERSION));
     }

@@ -70,10 +70,11 @@ bool ofctrl_is_connected(const struct ofctrl *);
 const char *ofctrl_last_error(const struct ofctrl *);
 
 /* Has the switch forget the connections from and to 'ip' in a conntrack zone,
- * before it gets any change that is made after this call.  Does nothing while
+ * before it gets any change that is made after this call.  The datapath in
+ * 'userspace' keeps those of ICMPv6, a minute at most.  Does nothing while
  * there is no connection. */
 void ofctrl_flush_conntrack(struct ofctrl *, uint16_t zone,
-                            const struct in6_addr *ip);
+                            const struct in6_addr *ip, bool userspace);
 
 /* An owner that is set aside. */
 struct ofctrl_refusal {
