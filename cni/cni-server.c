@@ -438,7 +438,8 @@ begin_add(struct cni_server *server, const struct cni_server_ctx *ctx,
     /* What is left of connections of the addresses' last owner. */
     for (size_t i = 0; i < call->a->ips.n; i++) {
         ofctrl_flush_conntrack(ctx->ofctrl, CT_ZONE_BASE + call->a->network,
-                               &call->a->ips.elems[i].addr);
+                               &call->a->ips.elems[i].addr,
+                               !strcmp(ctx->config->datapath_type, "netdev"));
     }
     call->request = ovsdb_attach(ctx->ovsdb, call->a);
     call->state = CALL_OVSDB;
@@ -605,19 +606,6 @@ take_flow(const struct ofputil_flow_stats *fs, const char *error, void *call_)
     }
 }
 
-static size_t
-count_wanted_flows(const struct cni_server_ctx *ctx,
-                   const struct attachment *a)
-{
-    struct flow_batch batch;
-
-    flow_batch_init(&batch, ctx->flow_table);
-    compile_attachment(a, &batch);
-    size_t n = batch.n;
-    flow_batch_uninit(&batch);
-    return n;
-}
-
 static void
 run_check(const struct cni_server_ctx *ctx, struct call *call)
 {
@@ -641,7 +629,7 @@ run_check(const struct cni_server_ctx *ctx, struct call *call)
         error = xasprintf("11 the switch does not tell its flows: %s",
                           call->dump_error);
     } else if (call->state == CALL_DUMP) {
-        size_t n = count_wanted_flows(ctx, a);
+        size_t n = flow_table_n_of(ctx->flow_table, compile_cookie(&a->obj));
 
         if (call->n_flows != n) {
             error = xasprintf("102 the switch has %"PRIuSIZE" of the %"

@@ -449,6 +449,14 @@ owner_find(const struct flow_table *ft, ovs_be64 cookie)
     return NULL;
 }
 
+size_t
+flow_table_n_of(const struct flow_table *ft, ovs_be64 cookie)
+{
+    const struct flow_owner *owner = owner_find(ft, cookie);
+
+    return owner ? owner->n : 0;
+}
+
 static struct flow_owner *
 owner_create(struct flow_table *ft, ovs_be64 cookie)
 {

@@ -81,6 +81,9 @@ uint64_t flow_table_seqno(const struct flow_table *);
 size_t flow_table_n_wanted(const struct flow_table *);
 size_t flow_table_n_present(const struct flow_table *);
 
+/* How many flows the owner 'cookie' wants. */
+size_t flow_table_n_of(const struct flow_table *, ovs_be64 cookie);
+
 /* The tables' names, for functions that print and parse flows. */
 const struct ofputil_table_map *flow_table_names(const struct flow_table *);
 
