@@ -454,6 +454,7 @@ parse_rule(const struct ofpbuf *msg, struct kernel_rule *kr)
 static void
 change_rule(struct sync *sync, uint16_t type, const struct kernel_rule *rule)
 {
+    int src_len = ip_prefix_length(&rule->from);
     struct ofpbuf request;
 
     ofpbuf_init(&request, 0);
@@ -463,14 +464,14 @@ change_rule(struct sync *sync, uint16_t type, const struct kernel_rule *rule)
     memset(frh, 0, sizeof *frh);
     frh->family = family_of(&rule->from.addr);
     frh->action = FR_ACT_TO_TBL;
-    frh->src_len = ip_prefix_length(&rule->from);
+    frh->src_len = src_len;
     nl_msg_put_u32(&request, FRA_PRIORITY, rule->priority);
     nl_msg_put_u32(&request, FRA_TABLE, rule->table);
     nl_msg_put_u8(&request, FRA_PROTOCOL, HOST_RTPROT);
     if (rule->iif) {
         nl_msg_put_string(&request, FRA_IIFNAME, rule->iif);
     }
-    if (frh->src_len) {
+    if (src_len) {
         put_address(&request, FRA_SRC, &rule->from.addr);
     }
     change(sync, &request, type == RTM_NEWRULE ? 0 : ENOENT,
