@@ -2,15 +2,19 @@
 
 dist_man_MANS += \
 	doc/lateen-cni.8 \
+	doc/lateen-ike.8 \
 	doc/lateend.8 \
 	doc/lateend.yaml.5 \
 	doc/lateenctl.8
 
 EXTRA_DIST += \
+	doc/architecture.rst \
 	doc/cni.rst \
 	doc/guard.rst \
+	doc/lab.rst \
 	doc/lateenctl.bash \
-	doc/pipeline.rst
+	doc/pipeline.rst \
+	doc/policy.rst
 
 bashcompletiondir = $(datadir)/bash-completion/completions
 INSTALL_DATA_LOCAL += install-bash-completion

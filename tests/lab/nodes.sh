@@ -527,6 +527,51 @@ cmd_pod() {
     esac
 }
 
+# Other objects
+# -------------
+
+# The manifests that apply and delete are about.
+manifest_file() {
+    [[ ${1:-} =~ ^[a-z0-9][a-z0-9.-]*$ ]] ||
+        die "a name for manifests is of small letters, digits, - and .," \
+            "not \"${1:-}\""
+    [ -d "$run/cluster" ] ||
+        die "this lab's cluster is not lab's to change (--cluster)"
+    echo "$run/cluster/applied-$1.yaml"
+}
+
+cmd_apply() {
+    local file
+    [ $# -eq 1 ] || die "apply NAME, with the manifests on standard input"
+    file=$(manifest_file "$1")
+    cat >"$file.tmp"
+    mv "$file"{.tmp,}
+    wait_for_manifests
+}
+
+cmd_delete() {
+    local file
+    [ $# -eq 1 ] || die "delete NAME"
+    file=$(manifest_file "$1")
+    [ -e "$file" ] || die "nothing was applied as \"$1\""
+    rm "$file"
+    wait_for_manifests
+}
+
+# Until every node's agent has what the manifests say in force.
+wait_for_manifests() {
+    local node error
+    # An agent may look at a file that has gone twice before it believes it.
+    sleep 0.5
+    for node in $(nodes); do
+        in_node "$node" lateenctl --timeout=60 wait --for=synced >/dev/null
+        error=$(in_node "$node" lateenctl -o json status |
+            python3 -c 'import json, sys
+print("\n".join(json.load(sys.stdin)["source"]["errors"]))')
+        [ -z "$error" ] || die "$node: $error"
+    done
+}
+
 # The rest
 # --------
 
@@ -619,6 +664,8 @@ case $command in
 up) cmd_up "$@" ;;
 down) cmd_down ;;
 pod) cmd_pod "$@" ;;
+apply) cmd_apply "$@" ;;
+delete) cmd_delete "$@" ;;
 exec) cmd_exec "$@" ;;
 capture) cmd_capture "$@" ;;
 charon | lateend | vswitchd) cmd_daemon "$command" "$@" ;;
