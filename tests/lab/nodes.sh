@@ -253,16 +253,23 @@ add_namespace() {
             "$1" >"$run/cluster/namespace-$1.yaml"
 }
 
-cmd_up() {
-    local node capture='' name address address6 i
+# parse_up OPTION...: what "lab up" is told, as variables.
+parse_up() {
+    local name address address6 i
     nodes=2 tunnel=geneve ipsec=required family=4 datapath=system
-    bypass_lan=yes kernel_libipsec=no unprotected=
+    bypass_lan=yes kernel_libipsec=no capture=
     names=('') ip4=('') ip6=('') router=(192.0.2.254/24 2001:db8::fe/64)
     cluster=$run/cluster cluster_cidrs='10.244.0.0/16, "fd00:10:244::/48"'
     masquerade=true
     while [ $# -gt 0 ]; do
         case $1 in
         --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ; continue ;;
+        --nodes | --node | --router | --cluster | --cluster-cidrs | \
+            --datapath | --tunnel | --ipsec | --family | --capture)
+            [ $# -ge 2 ] || die "up: $1 wants a value (see lab help)"
+            ;;
+        esac
+        case $1 in
         --nodes) nodes=$2; shift ;;
         --node)
             read -r name address address6 <<<"$2"
@@ -281,7 +288,6 @@ cmd_up() {
         --capture) capture=$2; shift ;;
         --kernel-libipsec) kernel_libipsec=yes ;;
         --no-bypass-lan) bypass_lan=no ;;
-        --unprotected) unprotected=yes ;;
         *) die "up: unknown option \"$1\" (see lab help)" ;;
         esac
         shift
@@ -291,13 +297,19 @@ cmd_up() {
         die "--tunnel is geneve, gre or vxlan"
     [[ $ipsec =~ ^(required|off)$ ]] || die "--ipsec is required or off"
     [[ $family =~ ^[46]$ ]] || die "--family is 4 or 6"
-    [ ! -e "$run" ] || die "$run exists: a lab is up, or was not ended"
-    [ -x "$builddir/lateend" ] || die "Lateen is not built in $builddir"
     [[ $datapath =~ ^(system|netdev)$ ]] || die "--datapath is system or netdev"
+    [ -x "$builddir/lateend" ] ||
+        die "Lateen is not built in $builddir; \"make\" builds it"
     for ((i = ${#names[@]}; i <= nodes; i++)); do
         names+=("n$i") ip4+=("192.0.2.$i")
         ip6+=("2001:db8::$(printf %x $i)")
     done
+}
+
+cmd_up() {
+    local node
+    parse_up "$@"
+    [ ! -e "$run" ] || die "$run exists: a lab is up, or was not ended"
     if [ $datapath = system ] && ! modprobe openvswitch 2>/dev/null &&
         [ ! -d /sys/module/openvswitch ]; then
         datapath=netdev
@@ -332,7 +344,8 @@ cmd_up() {
         configure_charon "$node"
         configure_node "$node"
         # As lateen-guard.service does at boot, before Open vSwitch.
-        in_node "$node" lateend --guard --config="$run/$node/lateend.yaml"
+        in_node "$node" lateend --guard -vconsole:warn \
+            --config="$run/$node/lateend.yaml"
     done
     if [ $datapath = netdev ]; then
         # Nobody completes the checksums of what userspace forwards.
@@ -612,6 +625,8 @@ cmd_capture() {
         rm "$run/capture.pid"
         ;;
     summary)
+        [ -n "${2:-}" ] || [ -e "$run/capture.file" ] ||
+            die "there is no capture; \"lab capture start FILE\" makes one"
         python3 "$here/capture.py" "${2:-$(cat "$run/capture.file")}"
         ;;
     *)
@@ -655,6 +670,10 @@ cmd_status() {
 
 command=${1:-}
 [ $# -eq 0 ] || shift
+if [ "$command" = check-options ]; then
+    parse_up "$@"
+    exit
+fi
 [ "$(id -u)" = 0 ] || die "this needs root"
 case $command in
 up | down) ;;
