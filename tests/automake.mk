@@ -139,6 +139,7 @@ clean-testsuite:
 TESTSUITE_AT += tests/cni.at
 SYSTEM_TESTSUITE_AT += tests/system-cni.at
 dist_noinst_SCRIPTS += tests/bench/cni.py
+dist_noinst_SCRIPTS += tests/bench/ipsec.py
 
 TESTSUITE_AT += tests/ike.at
 SYSTEM_TESTSUITE_AT += tests/system-ike-macros.at tests/system-ike.at
