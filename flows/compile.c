@@ -236,6 +236,22 @@ compile_base(const struct compile_ctx *ctx, struct flow_batch *batch)
                    "pkt_mark=0x%x/0x%x,"MATCH_FROM
                    " actions=load:1->"REG_OWN_NODE",goto_table:source",
                    LATEEN_MARK_LOCAL, LATEEN_MARK_LOCAL, END_GATEWAY);
+    /* An ICMP error in the direction of its connection's first packet.  Open
+     * vSwitch loses ct_nw_src and its like of it on the way from the kernel
+     * (is_ct_valid() in pkt_metadata_from_flow()), so policies cannot judge
+     * it; and what it was allowed, a datapath flow would allow the whole
+     * connection. */
+    flow_batch_add(batch, "table=ct_state,priority=124,"
+                   "ct_state=+rel-rpl+trk,"MATCH_FROM" actions=drop",
+                   END_POD);
+    flow_batch_add(batch, "table=ct_state,priority=122,"
+                   "ct_state=+rel-rpl+trk,icmp,icmp_type=3,icmp_code=4 "
+                   "actions=goto_table:source");
+    flow_batch_add(batch, "table=ct_state,priority=122,"
+                   "ct_state=+rel-rpl+trk,icmp6,icmp_type=2,icmp_code=0 "
+                   "actions=goto_table:source");
+    flow_batch_add(batch, "table=ct_state,priority=120,"
+                   "ct_state=+rel-rpl+trk actions=drop");
     flow_batch_add(batch, "table=ct_state,priority=100,"MATCH_FROM
                    " actions=goto_table:node_guard", END_POD);
     flow_batch_add(batch,

@@ -57,6 +57,7 @@ TESTSUITE_AT += \
 	tests/host.at \
 	tests/mtu.at
 SYSTEM_TESTSUITE_AT += \
+	tests/system-policy.at \
 	tests/system-runtime.at \
 	tests/system-userspace-lab.at
 SYSTEM_TESTSUITE_AT += \
@@ -262,6 +263,7 @@ EXTRA_DIST += tests/lab/Vagrantfile tests/lab/packages
 # NetworkPolicy cases
 TESTSUITE_AT += tests/netpol.at
 dist_noinst_SCRIPTS += \
+	tests/netpol/attack \
 	tests/netpol/generate.py \
 	tests/netpol/judge.py \
 	tests/netpol/replay \
@@ -269,10 +271,15 @@ dist_noinst_SCRIPTS += \
 	tests/netpol/test_generate.py \
 	tests/netpol/test_judge.py
 EXTRA_DIST += \
+	tests/netpol/attack_cut.py \
+	tests/netpol/attack_flood.py \
 	tests/netpol/cases.py \
+	tests/netpol/conversations.py \
 	tests/netpol/edits.py \
 	tests/netpol/fabric.py \
 	tests/netpol/mutants.py \
+	tests/netpol/packets.py \
 	tests/netpol/prober.py \
+	tests/netpol/puppets.py \
 	tests/netpol/replay-steps.json \
 	tests/netpol/validity.py
