@@ -21,6 +21,8 @@ import os
 import random
 import sys
 
+sys.dont_write_bytecode = True
+
 import edits
 import judge
 import validity

@@ -20,6 +20,26 @@ the documentation leaves a choice:
 * A named port is whatever the destination pod calls so, with that protocol;
   nothing but a pod has names for ports.
 * A peer that says nothing matches nothing.
+
+A case is a JSON object:
+
+    name, title     what it is called, and what it is about
+    nodes           {name: {labels, ip, ip6}}
+    namespaces      {name: labels}
+    pods            [{ns, name, labels, node, ip, ip6, hostNetwork?,
+                      ports: [{port, protocol, name?}]}]
+    policies        the objects, as the API has them
+    probes          [{from, to, port, protocol, family?, expect, loopback?,
+                      literal?, unserved?}]
+    steps           [{desc?, actions, probes}]
+
+From and to are "ns/pod", "node:NAME" or an address; family is 4 or 6; expect
+is "allow" or "deny".  A probe with "loopback" is one of a pod to itself, and
+"literal" what the policies alone would say of it; the target of one with
+"unserved" does not listen there.  The probes beside the policies are made at
+the start, those of a step after all of its actions.  An action has an "op" and
+what that needs: see Cluster.apply().  "{ip:ns/pod}" and "{ip6:ns/pod}" in a
+policy stand for the pod's address.
 """
 
 import copy

@@ -16,6 +16,8 @@ import json
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True
+
 import generate
 import judge
 import validity

@@ -12,11 +12,14 @@ import sys
 import tempfile
 import unittest
 
+sys.dont_write_bytecode = True
+
 import edits
 import generate
 import judge
 import mutants
 import shrink
+import test_judge
 import validity
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -161,7 +164,7 @@ class Generator(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             for name, hash_seed in ("one", "1"), ("other", "2"):
                 subprocess.run(
-                    [sys.executable, "-B", os.path.join(HERE, "generate.py"),
+                    [sys.executable, os.path.join(HERE, "generate.py"),
                      "--seed", "7", "--count", "3", "--probes", "50",
                      "--output", os.path.join(folder, name)],
                     env={**os.environ, "PYTHONHASHSEED": hash_seed},
@@ -274,6 +277,20 @@ class Mutants(unittest.TestCase):
                 self.assertTrue(any(
                     disagrees(case, judge_class, cluster_class)
                     for case in cases))
+
+    def test_found_by_table(self):
+        """The table of test_judge.py finds those among them that judge."""
+        for name, (judge_class, _) in mutants.MUTANTS.items():
+            if judge_class is judge.Judge:
+                continue
+            with self.subTest(name):
+                self.assertTrue(any(
+                    judge_class().allows(cluster, test_judge.probe(text))
+                    != (text in allowed)
+                    for cluster, allowed, denied in [
+                        (test_judge.table_cluster(specs), allowed, denied)
+                        for _, specs, allowed, denied in test_judge.TABLE]
+                    for text in allowed + denied))
 
     def test_judge_itself(self):
         self.assertFalse(any(disagrees(case, judge.Judge, judge.Cluster)
@@ -407,7 +424,7 @@ class Shrink(unittest.TestCase):
             name = os.path.join(folder, "case.json")
             with open(name, "w", encoding="utf-8") as stream:
                 json.dump(case, stream)
-            command = [sys.executable, "-B", os.path.join(HERE, "shrink.py"),
+            command = [sys.executable, os.path.join(HERE, "shrink.py"),
                        name, "--", sys.executable, "-c"]
             subprocess.run(command + [script], check=True,
                            stdout=subprocess.DEVNULL)

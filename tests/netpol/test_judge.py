@@ -11,12 +11,14 @@ import sys
 import tempfile
 import unittest
 
+sys.dont_write_bytecode = True
+
 import judge
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# Two nodes, three namespaces.  b/web and a/web have the same labels, c/bare
-# and namespace c have none, a/host is in the network of node n2.  "http" is
+# Two nodes, three namespaces.  b/web and a/web have the same labels, one of
+# b/cli's is empty, c/bare and namespace c have none, a/host is in the network of node n2.  "http" is
 # another number in each pod; "dns" of a/db is another one for each protocol.
 PORTS = [{"port": 80, "protocol": "TCP", "name": "http"},
          {"port": 81, "protocol": "TCP"},
@@ -41,7 +43,7 @@ BASE = {
         {"ns": "b", "name": "web", "labels": {"app": "web", "tier": "front"},
          "node": "n1", "ip": "10.10.1.3", "ip6": "fd00:10:10:1::3",
          "ports": PORTS},
-        {"ns": "b", "name": "cli", "labels": {"app": "cli"},
+        {"ns": "b", "name": "cli", "labels": {"app": "cli", "zone": ""},
          "node": "n2", "ip": "10.10.2.130", "ip6": "fd00:10:10:2::82",
          "ports": PORTS},
         {"ns": "c", "name": "bare", "labels": {},
@@ -235,8 +237,14 @@ TABLE = [
      ["a/web c/bare 80", "a/web 203.0.113.5 80"]),
     # Selectors.
     ("labels: all of them",
-     [ingress(pods(app="web", tier="back"), pods(app="db"))],
-     ["a/db a/web 80"], ["b/web a/web 80"]),
+     [ingress({**spaces(), **pods(app="web", tier="back")}),
+      ingress({**spaces(), **pods(app="cli", zone="")})],
+     ["b/cli a/web 80"], ["b/web a/web 80", "a/db a/web 80"]),
+    ("an empty value is a value",
+     [ingress({**spaces(), **pods(zone="")}, ports=[{"port": 80}]),
+      ingress({**spaces(), **pods("zone Exists")}, ports=[{"port": 81}])],
+     ["b/cli a/web 80", "b/cli a/web 81"],
+     ["b/web a/web 80", "b/web a/web 81"]),
     ("In", [ingress({**spaces(), **pods("app In db cli")})],
      ["a/db a/web 80", "b/cli a/web 80"],
      ["b/web a/web 80", "c/bare a/web 80"]),
@@ -379,13 +387,16 @@ TABLE = [
 ]
 
 
+def table_cluster(specs):
+    return judge.Cluster({**BASE, "policies": [
+        policy(spec, name="p%d" % n) for n, spec in enumerate(specs)]})
+
+
 class Table(unittest.TestCase):
     """Each line of TABLE becomes a test."""
 
     def check(self, specs, allowed, denied):
-        state = {**BASE, "policies": [policy(spec, name="p%d" % n)
-                                      for n, spec in enumerate(specs)]}
-        cluster = judge.Cluster(state)
+        cluster = table_cluster(specs)
         for text in allowed + denied:
             with self.subTest(text):
                 self.assertEqual(judge.Judge().allows(cluster, probe(text)),
