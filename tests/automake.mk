@@ -273,6 +273,7 @@ dist_noinst_SCRIPTS += \
 EXTRA_DIST += \
 	tests/netpol/attack_cut.py \
 	tests/netpol/attack_flood.py \
+	tests/netpol/cases \
 	tests/netpol/cases.py \
 	tests/netpol/conversations.py \
 	tests/netpol/edits.py \

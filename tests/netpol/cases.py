@@ -194,6 +194,9 @@ class Network:
                 for family in 4, 6:
                     self.add_address(known, name, family, node)
                 self.placed.setdefault(name, set()).update(case.placed[name])
+        known = [ip for node in self.nodes.values() for ip in node.values()]
+        if len(known) > len(set(known)):
+            raise CaseError("two nodes have the same address")
         self.add_missing_addresses()
         self.pod_cidrs = {name: [] for name in self.nodes}
         for family in 4, 6:

@@ -409,14 +409,15 @@ class Fabric:
         raise LabError("%s is not attached" % attachment.name())
 
     def trace_on(self, node, source, target, probe, fields):
+        protocol = probe["protocol"].lower()
         six = "6" if source.address.version == 6 else ""
         fields = {
             **fields,
             "dl_dst": self.gateway_mac(node), "nw_ttl": 64,
             ("ipv6_src" if six else "nw_src"): source.address,
             ("ipv6_dst" if six else "nw_dst"): target.address,
-            "tp_src": 49152, "tp_dst": probe["port"]}
-        flow = ",".join([probe["protocol"].lower() + six]
+            protocol + "_src": 49152, protocol + "_dst": probe["port"]}
+        flow = ",".join([protocol + six]
                         + ["%s=%s" % item for item in fields.items()])
         done = subprocess.run(
             ["ovs-appctl", "-t", node.path("ovs/ovs-vswitchd.%s.ctl"
@@ -424,7 +425,7 @@ class Fabric:
              "ofproto/trace", "--names", "br-int", flow],
             capture_output=True, text=True)
         if done.returncode:
-            return ["on %s: %s" % (node.name, done.stderr.strip())]
+            return ["on %s: no trace: %s" % (node.name, done.stderr.strip())]
         flows = node.ctl("flows")
         tables = {str(row["tableId"]): row["table"] for row in flows}
         owners = {row["cookie"]: row["owner"] for row in flows}

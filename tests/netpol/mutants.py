@@ -97,7 +97,8 @@ class EmptySelectorSelectsNobody(Judge):
 @mutant
 class SubjectExpressionsIgnored(Judge):
     def selects_subject(self, policy, pod):
-        labels = policy["spec"]["podSelector"].get("matchLabels", {})
+        selector = policy["spec"].get("podSelector") or {}
+        labels = selector.get("matchLabels") or {}
         return self.labels_match(labels, pod["labels"])
 
 
