@@ -10,6 +10,7 @@ lateen_test_SOURCES = \
 	tests/lateen-test.h \
 	tests/test-flow-table.c \
 	tests/test-notify.c \
+	tests/test-netpol.c \
 	tests/test-ofctrl.c \
 	tests/test-ovsdb.c
 lateen_test_SOURCES += \
@@ -264,12 +265,14 @@ EXTRA_DIST += tests/lab/Vagrantfile tests/lab/packages
 TESTSUITE_AT += tests/netpol.at
 dist_noinst_SCRIPTS += \
 	tests/netpol/attack \
+	tests/netpol/breakages \
 	tests/netpol/generate.py \
 	tests/netpol/judge.py \
 	tests/netpol/replay \
 	tests/netpol/shrink.py \
 	tests/netpol/test_generate.py \
-	tests/netpol/test_judge.py
+	tests/netpol/test_judge.py \
+	tests/netpol/trace
 EXTRA_DIST += \
 	tests/netpol/attack_cut.py \
 	tests/netpol/attack_flood.py \

@@ -1,8 +1,8 @@
 #! /usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes up NetworkPolicy cases: usage: generate.py --seed N --output DIR
-[--count C] [--steps S] [--size small|medium] [--probes all|N] [--sctp]
-[--strangers]
+[--count C] [--steps S] [--size small|medium] [--probes all|pairs|N]
+[--sctp] [--strangers]
 
 Writes DIR/random-SEED.json for each of C seeds from N on.  A case is a small
 cluster of few labels, ports and addresses, so that selectors, ranges and
@@ -10,7 +10,8 @@ blocks meet often, and policies that are meant to be hard; then S steps that
 change it.  What the probes expect is what judge.py says.  The same options
 make the same file.
 
---probes N keeps N probes, drawn by lot, for the start and for each step.
+--probes N keeps N probes, drawn by lot, for the start and for each step;
+--probes pairs keeps one for each two ends and family.
 --sctp adds SCTP, --strangers probes from addresses inside the cluster that no
 pod has."""
 
@@ -359,7 +360,9 @@ class Maker:
             state["namespaces"][name] = {**self.namespace_labels(),
                                          judge.NAME_LABEL: name}
         for _ in range(pods):
-            state["pods"].append(self.pod(judge.Cluster(state)))
+            pod = self.pod(judge.Cluster(state))
+            if pod:
+                state["pods"].append(pod)
         if self.chance(0.3):
             state["pods"].append(self.host_pod(judge.Cluster(state)))
         state["pods"] = [pod for pod in state["pods"] if pod]
@@ -434,7 +437,13 @@ def judged(cluster, probe):
 def probes(cluster, rng, options):
     """What to probe now: all of it, or as many as the options say."""
     found = list(connections(cluster, options.protocols, options.strangers))
-    if options.probes is not None and options.probes < len(found):
+    if options.probes == "pairs":
+        pairs = {}
+        for probe in found:
+            pairs.setdefault((probe["from"], probe["to"],
+                              probe.get("family")), []).append(probe)
+        found = [rng.choice(those) for those in pairs.values()]
+    elif options.probes is not None and options.probes < len(found):
         chosen = sorted(rng.sample(range(len(found)), options.probes))
         found = [found[n] for n in chosen]
     return [judged(cluster, probe) for probe in found]
@@ -530,6 +539,12 @@ def dump(case):
     return "{%s}\n" % ",\n".join(members)
 
 
+def probes_wanted(word):
+    """What the options say of probes, for probes() above."""
+    return (None if word == "all" else word if word == "pairs"
+            else int(word))
+
+
 def parse(arguments):
     parser = argparse.ArgumentParser(description="Makes up NetworkPolicy "
                                      "cases.")
@@ -537,12 +552,12 @@ def parse(arguments):
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--size", choices=sorted(SIZES), default="small")
-    parser.add_argument("--probes", default="all", metavar="all|N")
+    parser.add_argument("--probes", default="all", metavar="all|pairs|N")
     parser.add_argument("--sctp", action="store_true")
     parser.add_argument("--strangers", action="store_true")
     parser.add_argument("--output", required=True, metavar="DIR")
     options = parser.parse_args(arguments)
-    options.probes = None if options.probes == "all" else int(options.probes)
+    options.probes = probes_wanted(options.probes)
     options.protocols = ["TCP", "UDP"] + (["SCTP"] if options.sctp else [])
     return options
 
