@@ -105,16 +105,22 @@ get_node_name(const struct options *options, const struct config *config)
     return xstrdup(host);
 }
 
+/* Also makes the run directory, which is gone after a boot. */
 static char *
 get_control_path(void)
 {
     const char *rundir = getenv("LATEEN_RUNDIR");
+    char *path = xasprintf("%s/lateend.ctl",
+                           rundir && *rundir ? rundir : LATEEN_RUNDIR);
 
-    rundir = rundir && *rundir ? rundir : LATEEN_RUNDIR;
-    if (mkdir(rundir, 0755) && errno != EEXIST) {
-        ovs_fatal(errno, "cannot make the run directory %s", rundir);
+    for (char *s = strchr(path + 1, '/'); s; s = strchr(s + 1, '/')) {
+        *s = '\0';
+        if (mkdir(path, 0755) && errno != EEXIST) {
+            ovs_fatal(errno, "cannot make the run directory %s", path);
+        }
+        *s = '/';
     }
-    return xasprintf("%s/lateend.ctl", rundir);
+    return path;
 }
 
 static char *
@@ -520,8 +526,8 @@ run_agent(const struct options *options)
         guard_run(d.guard);
         ike_run(d.ike, d.source_synced ? &d.model : NULL, d.config, d.node);
         want_ovsdb(&d);
-        host_run(d.host, &d.model, d.config, config_changed, d.node,
-                 &d.tunnel_ip, d.mtu);
+        host_run(d.host, d.source_synced ? &d.model : NULL, d.config,
+                 config_changed, d.node, &d.tunnel_ip, d.mtu);
         sync_flows(&d);
         ofctrl_run(d.ofctrl);
         serve_cni(&d);
