@@ -7,12 +7,14 @@ dist_man_MANS += \
 	doc/lateend.yaml.5 \
 	doc/lateenctl.8
 
-EXTRA_DIST += \
+EXTRA_DIST += doc/lateenctl.bash
+dist_doc_DATA += \
+	README.md \
+	NEWS \
 	doc/architecture.rst \
 	doc/cni.rst \
 	doc/guard.rst \
 	doc/lab.rst \
-	doc/lateenctl.bash \
 	doc/pipeline.rst \
 	doc/policy.rst
 
