@@ -31,6 +31,7 @@ lateen_test_LDADD = $(LATEEN_LIBS)
 # ----------
 #
 # One per privilege: tests/testsuite needs none, the system suites need root.
+# tests/vms-testsuite needs none either, but several virtual machines at once.
 TESTSUITE_AT = \
 	tests/testsuite.at \
 	tests/lateen-macros.at \
@@ -51,7 +52,9 @@ SYSTEM_TESTSUITE_AT = \
 	tests/system-common-macros.at \
 	tests/system-environment.at \
 	tests/system-lab-macros.at \
-	tests/system-lab.at
+	tests/system-lab.at \
+	tests/vms-testsuite.at \
+	tests/vms.at
 
 TESTSUITE_AT += \
 	tests/guard.at \
@@ -73,13 +76,15 @@ TESTSUITE_AT += \
 TESTSUITE = $(srcdir)/tests/testsuite
 SYSTEM_TESTSUITES = \
 	$(srcdir)/tests/system-userspace-testsuite \
-	$(srcdir)/tests/system-kernel-testsuite
+	$(srcdir)/tests/system-kernel-testsuite \
+	$(srcdir)/tests/vms-testsuite
 
 EXTRA_DIST += \
 	$(TESTSUITE_AT) $(SYSTEM_TESTSUITE_AT) \
 	tests/testsuite \
 	tests/system-userspace-testsuite \
 	tests/system-kernel-testsuite \
+	tests/vms-testsuite \
 	tests/package.m4 \
 	tests/atlocal.in
 MAINTAINERCLEANFILES += \
@@ -129,6 +134,10 @@ EXTRA_DIST += tests/lab
 check-kernel: $(SUITES_NEED) $(srcdir)/tests/system-kernel-testsuite
 	'$(srcdir)/tests/check-kernel' '$(abs_top_srcdir)' \
 	    '$(abs_top_builddir)' $(TESTSUITEFLAGS)
+
+.PHONY: check-vms
+check-vms: $(SUITES_NEED) $(srcdir)/tests/vms-testsuite
+	$(call RUN_SUITE,$(srcdir)/tests/vms-testsuite)
 
 CLEAN_LOCAL += clean-testsuite
 .PHONY: clean-testsuite
@@ -258,8 +267,9 @@ dist_noinst_SCRIPTS += \
 	tests/lab/init \
 	tests/lab/lab \
 	tests/lab/nodes.sh \
-	tests/lab/vm
-EXTRA_DIST += tests/lab/Vagrantfile tests/lab/packages
+	tests/lab/vm \
+	tests/lab/vms
+EXTRA_DIST += tests/lab/Vagrantfile tests/lab/packages tests/lab/pods.sh
 
 # NetworkPolicy cases
 TESTSUITE_AT += tests/netpol.at

@@ -6,11 +6,17 @@
 # Everything is in $LATEEN_LAB_RUN (default /run/lateen/lab): a folder for each
 # node with the run directories of its daemons, the cluster's manifests in
 # cluster/, a file for each pod in pods/, and logs in log/.
+#
+# Where each node has a machine of its own (see vms), $LATEEN_LAB_NODE is the
+# only one here, the device eth1 leads to the others, and $LATEEN_LAB_SHARED is
+# a folder that all machines share.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
 run=${LATEEN_LAB_RUN:-/run/lateen/lab}
+only=${LATEEN_LAB_NODE:-}
+shared=${LATEEN_LAB_SHARED:-$run}
 builddir=${LATEEN_LAB_BUILD:-$top}
 programs=$run/programs
 export PATH=$programs:$PATH:/usr/sbin:/sbin
@@ -36,6 +42,8 @@ wait_until() {
     done
 }
 
+. "$here/pods.sh"
+
 # Names
 # -----
 
@@ -43,6 +51,10 @@ node_number() { echo "${1#n}"; }
 is_node() { [[ $1 =~ ^n[0-9]+$ ]] && [ -d "$run/$1" ]; }
 nodes() {
     local i
+    if [ -n "$only" ]; then
+        echo "$only"
+        return
+    fi
     for ((i = 1; i <= $(cat "$run/nodes"); i++)); do
         echo "n$i"
     done
@@ -83,19 +95,27 @@ host() {
 }
 
 up_network() {
-    local i
+    local i node
     ip netns add lab-switch
     ip -n lab-switch link add br0 type bridge mcast_snooping 0
     ip -n lab-switch link set br0 up
-    # The world outside: a router with an address that nobody masquerades for.
-    host outside "${router[@]}"
-    ip -n outside address add 198.51.100.1/32 dev lo
-    ip -n outside address add 2001:db8:f::1/128 dev lo
-    host stranger 192.0.2.200/24 2001:db8::c8/64
-    for ((i = 1; i <= nodes; i++)); do
-        host "n$i" "${ip4[i]}/${router[0]#*/}" "${ip6[i]}/${router[1]#*/}"
-        ip -n "n$i" route add default via "${router[0]%/*}"
-        ip -n "n$i" route add default via "${router[1]%/*}"
+    if [ -n "$only" ]; then
+        ip link set eth1 netns lab-switch
+        ip -n lab-switch link set eth1 master br0 up
+    fi
+    if [ "${only:-n1}" = n1 ]; then
+        # The world outside: a router with an address that nobody masquerades
+        # for.
+        host outside "${router[@]}"
+        ip -n outside address add 198.51.100.1/32 dev lo
+        ip -n outside address add 2001:db8:f::1/128 dev lo
+        host stranger 192.0.2.200/24 2001:db8::c8/64
+    fi
+    for node in $(nodes); do
+        i=$(node_number "$node")
+        host "$node" "${ip4[i]}/${router[0]#*/}" "${ip6[i]}/${router[1]#*/}"
+        ip -n "$node" route add default via "${router[0]%/*}"
+        ip -n "$node" route add default via "${router[1]%/*}"
     done
 }
 
@@ -201,7 +221,7 @@ configure_node() {
     local node=$1 dir=$run/$1
     mkdir -p "$dir/lateen"
     # The lab's own key; every lab has a new one.
-    install -m 600 "$run/psk" "$dir/psk"
+    install -m 600 "$shared/psk" "$dir/psk"
     cat >"$dir/lateend.yaml" <<EOF
 # See lateend.yaml(5).
 node: ${names[$(node_number "$node")]}
@@ -228,7 +248,6 @@ EOF
 
 write_cluster() {
     local i
-    mkdir -p "$run/cluster"
     for ((i = 1; i <= nodes; i++)); do
         cat <<EOF
 ---
@@ -243,14 +262,14 @@ status:
   - {type: InternalIP, address: ${ip4[i]}}
   - {type: InternalIP, address: "${ip6[i]}"}
 EOF
-    done >"$run/cluster/nodes.yaml"
+    done >"$shared/cluster/nodes.yaml"
     add_namespace default
 }
 
 add_namespace() {
-    [ -e "$run/cluster/namespace-$1.yaml" ] ||
+    [ -e "$shared/cluster/namespace-$1.yaml" ] ||
         printf 'apiVersion: v1\nkind: Namespace\nmetadata:\n  name: "%s"\n' \
-            "$1" >"$run/cluster/namespace-$1.yaml"
+            "$1" >"$shared/cluster/namespace-$1.yaml"
 }
 
 # parse_up OPTION...: what "lab up" is told, as variables.
@@ -259,7 +278,7 @@ parse_up() {
     nodes=2 tunnel=geneve ipsec=required family=4 datapath=system
     bypass_lan=yes kernel_libipsec=no capture=
     names=('') ip4=('') ip6=('') router=(192.0.2.254/24 2001:db8::fe/64)
-    cluster=$run/cluster cluster_cidrs='10.244.0.0/16, "fd00:10:244::/48"'
+    cluster=$shared/cluster cluster_cidrs='10.244.0.0/16, "fd00:10:244::/48"'
     masquerade=true
     while [ $# -gt 0 ]; do
         case $1 in
@@ -326,23 +345,41 @@ cmd_up() {
     fi
 
     # A lab runs what was built when it came up.
-    mkdir -p "$run"/{log,pods,programs}
+    mkdir -p "$run"/{log,pods,programs} "$shared/cluster"
     cp "$builddir"/{lateend,lateenctl,lateen-ike,lateen-cni} "$programs"
     echo "$nodes" >"$run/nodes"
-    (umask 077; head -c 32 /dev/urandom | base64 >"$run/psk")
+    [ -e "$shared/psk" ] ||
+        (umask 077; head -c 32 /dev/urandom | base64 >"$shared/psk")
     say "network: $nodes nodes, tunnel $tunnel, IPsec $ipsec," \
         "underlay IPv$family"
     up_network
     if [ -n "$capture" ]; then
         cmd_capture start "$capture"
     fi
-    if [ "$cluster" = "$run/cluster" ]; then
+    if [ "$cluster" = "$shared/cluster" ] && [ "${only:-n1}" = n1 ]; then
         write_cluster
     fi
     for node in $(nodes); do
         mkdir -p "$run/$node"
         configure_charon "$node"
         configure_node "$node"
+    done
+    declare -p nodes tunnel ipsec family datapath kernel_libipsec ip4 ip6 \
+        router >"$run/settings"
+    up_nodes
+    if [ -n "$only" ]; then
+        printf '#!/bin/bash\nexport %q %q %q\n%q boot\necho $? >/run/booted\n' \
+            "LATEEN_LAB_RUN=$run" "LATEEN_LAB_NODE=$only" \
+            "LATEEN_LAB_SHARED=$shared" "$here/nodes.sh" >"${run%/*}/boot"
+        chmod +x "${run%/*}/boot"
+        sync
+    fi
+}
+
+# What a node does at boot.
+up_nodes() {
+    local node
+    for node in $(nodes); do
         # As lateen-guard.service does at boot, before Open vSwitch.
         in_node "$node" lateend --guard -vconsole:warn \
             --config="$run/$node/lateend.yaml"
@@ -370,6 +407,18 @@ cmd_up() {
         fi
     done
     say "up: $(nodes | tr '\n' ' ')"
+}
+
+# The machine has crashed; what is on its disk comes up again.
+cmd_boot() {
+    local file
+    . "$run/settings"
+    find "$run" \( -name '*.pid' -o -type s \) -delete
+    up_network
+    up_nodes
+    for file in "$run"/pods/*; do
+        [ ! -e "$file" ] || restart_pod "$file"
+    done
 }
 
 # Userspace tunnels need the underlay's address on a bridge of their own.
@@ -418,171 +467,6 @@ cmd_down() {
         ip netns del "$ns" 2>/dev/null || :
     done
     rm -rf "$run"
-}
-
-# Pods
-# ----
-
-pod_file() { echo "$run/pods/${1/\//.}"; }
-pod_namespaces() {
-    local file
-    for file in "$run"/pods/*; do
-        [ ! -e "$file" ] || (. "$file" && echo "$netns")
-    done
-}
-
-# cni COMMAND POD-FILE: calls the plugin as a container runtime does.
-cni() {
-    local command=$1
-    (
-        . "$2"
-        cni_conf "$node" "$ips" |
-            in_node "$node" env CNI_COMMAND="$command" CNI_CONTAINERID="$id" \
-                CNI_NETNS="/run/netns/$netns" CNI_IFNAME=eth0 \
-                CNI_ARGS="IgnoreUnknown=1;K8S_POD_NAMESPACE=$namespace;K8S_POD_NAME=$name" \
-                CNI_PATH="$programs:/usr/lib/cni" "$programs/lateen-cni"
-    )
-}
-
-# cni_conf NODE ADDRESSES: prints the plugin's standard input.
-cni_conf() {
-    local ip list=''
-    for ip in $2; do
-        list="$list, \"$ip\""
-    done
-    sed "s#^{#{\"runtimeConfig\": {\"ips\": [${list#, }]}, #" \
-        "$run/$1/cni.conf"
-}
-
-cmd_pod_add() {
-    local node=$1 pod=$2 ips='' labels='' namespace name file id netns result
-    shift 2
-    is_node "$node" || die "there is no node \"$node\""
-    [[ $pod =~ ^[a-z0-9-]+/[a-z0-9.-]+$ ]] ||
-        die "a pod is NAMESPACE/NAME, not \"$pod\""
-    namespace=${pod%/*} name=${pod#*/}
-    file=$(pod_file "$pod")
-    [ ! -e "$file" ] || die "there is a pod $pod already"
-    while [ $# -gt 0 ]; do
-        case $1 in
-        --ip) ips="$ips $2"; shift ;;
-        --ip=*) ips="$ips ${1#*=}" ;;
-        *=*) labels="$labels, ${1%%=*}: \"${1#*=}\"" ;;
-        *) die "pod add: \"$1\" is no LABEL=VALUE" ;;
-        esac
-        shift
-    done
-    add_namespace "$namespace"
-    cat >"$run/cluster/pod-$namespace-$name.yaml.tmp" <<EOF
-apiVersion: v1
-kind: Pod
-metadata: {name: "$name", namespace: "$namespace", labels: {${labels#, }}}
-spec: {nodeName: $node, containers: []}
-EOF
-    mv "$run/cluster/pod-$namespace-$name.yaml"{.tmp,}
-    id=$(echo "$pod $(date +%s%N)" | sha256sum | cut -c1-64)
-    netns=pod-${id:0:8}
-    ip netns add "$netns"
-    ip netns exec "$netns" sysctl -qw net.ipv6.conf.default.accept_dad=0
-    printf 'node=%q namespace=%q name=%q id=%q netns=%q ips=%q\n' \
-        "$node" "$namespace" "$name" "$id" "$netns" "${ips# }" >"$file"
-    if ! result=$(cni ADD "$file"); then
-        ip netns del "$netns"
-        rm -f "$file" "$run/cluster/pod-$namespace-$name.yaml"
-        die "pod $pod: $result"
-    fi
-    printf '%s on %s: %s\n' "$pod" "$node" "$(python3 -c '
-import json, sys
-print(" ".join(ip["address"] for ip in json.load(sys.stdin)["ips"]))
-' <<<"$result")"
-}
-
-cmd_pod_del() {
-    local file pid
-    file=$(pod_file "$1")
-    [ -e "$file" ] || die "there is no pod \"$1\""
-    cni DEL "$file"
-    (
-        . "$file"
-        rm -f "$run/cluster/pod-$namespace-$name.yaml"
-        for pid in $(ip netns pids "$netns"); do
-            kill -9 "$pid" 2>/dev/null || :
-        done
-        ip netns del "$netns"
-    )
-    rm "$file"
-}
-
-cmd_pod() {
-    case ${1:-} in
-    add)
-        [ $# -ge 3 ] || die "pod add NODE NAMESPACE/NAME [LABEL=VALUE]..."
-        cmd_pod_add "${@:2}"
-        ;;
-    del)
-        [ $# -eq 2 ] || die "pod del NAMESPACE/NAME"
-        cmd_pod_del "$2"
-        ;;
-    list)
-        local file
-        for file in "$run"/pods/*; do
-            [ ! -e "$file" ] || (
-                . "$file"
-                printf '%-30s %-4s %s\n' "$namespace/$name" "$node" \
-                    "$(ip -n "$netns" -br address show dev eth0 |
-                        awk '{ $1 = $2 = ""; print }')"
-            )
-        done
-        ;;
-    *)
-        die "pod add, pod del or pod list (see lab help)"
-        ;;
-    esac
-}
-
-# Other objects
-# -------------
-
-# The manifests that apply and delete are about.
-manifest_file() {
-    [[ ${1:-} =~ ^[a-z0-9][a-z0-9.-]*$ ]] ||
-        die "a name for manifests is of small letters, digits, - and .," \
-            "not \"${1:-}\""
-    [ -d "$run/cluster" ] ||
-        die "this lab's cluster is not lab's to change (--cluster)"
-    echo "$run/cluster/applied-$1.yaml"
-}
-
-cmd_apply() {
-    local file
-    [ $# -eq 1 ] || die "apply NAME, with the manifests on standard input"
-    file=$(manifest_file "$1")
-    cat >"$file.tmp"
-    mv "$file"{.tmp,}
-    wait_for_manifests
-}
-
-cmd_delete() {
-    local file
-    [ $# -eq 1 ] || die "delete NAME"
-    file=$(manifest_file "$1")
-    [ -e "$file" ] || die "nothing was applied as \"$1\""
-    rm "$file"
-    wait_for_manifests
-}
-
-# Until every node's agent has what the manifests say in force.
-wait_for_manifests() {
-    local node error
-    # An agent may look at a file that has gone twice before it believes it.
-    sleep 0.5
-    for node in $(nodes); do
-        in_node "$node" lateenctl --timeout=60 wait --for=synced >/dev/null
-        error=$(in_node "$node" lateenctl -o json status |
-            python3 -c 'import json, sys
-print("\n".join(json.load(sys.stdin)["source"]["errors"]))')
-        [ -z "$error" ] || die "$node: $error"
-    done
 }
 
 # The rest
@@ -672,19 +556,22 @@ command=${1:-}
 [ $# -eq 0 ] || shift
 if [ "$command" = check-options ]; then
     parse_up "$@"
+    printf '%s\n' "$nodes" "$capture"
     exit
 fi
 [ "$(id -u)" = 0 ] || die "this needs root"
 case $command in
-up | down) ;;
+up | down | boot) ;;
 *) [ -e "$run/nodes" ] || die "no lab is up" ;;
 esac
 case $command in
 up) cmd_up "$@" ;;
+boot) cmd_boot ;;
 down) cmd_down ;;
 pod) cmd_pod "$@" ;;
 apply) cmd_apply "$@" ;;
 delete) cmd_delete "$@" ;;
+settle) wait_for_manifests ;;
 exec) cmd_exec "$@" ;;
 capture) cmd_capture "$@" ;;
 charon | lateend | vswitchd) cmd_daemon "$command" "$@" ;;
