@@ -217,7 +217,7 @@ fuzz-targets: variants/src.stamp
 
 # Measuring
 # ---------
-dist_noinst_SCRIPTS += tests/bench/run
+dist_noinst_SCRIPTS += tests/bench/memory.py tests/bench/run
 
 # BENCH="NAME..." chooses; bench.json holds the results.
 .PHONY: bench
