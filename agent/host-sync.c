@@ -18,6 +18,7 @@
 #include "nlsock.h"
 #include "openvswitch/ofpbuf.h"
 #include "packets.h"
+#include "sset.h"
 #include "util.h"
 
 /* Changes that one call of host_sync() makes. */
@@ -534,8 +535,29 @@ sync_rules(struct sync *sync)
     free(present);
 }
 
+/* Deletes the device 'name', if it is there. */
+static void
+remove_link(struct sync *sync, const char *name)
+{
+    struct ofpbuf request;
+
+    ofpbuf_init(&request, 0);
+    nl_msg_put_nlmsghdr(&request, 0, RTM_DELLINK,
+                        NLM_F_REQUEST | NLM_F_ACK);
+    struct ifinfomsg *ifi = nl_msg_put_uninit(&request, sizeof *ifi);
+    memset(ifi, 0, sizeof *ifi);
+    nl_msg_put_string(&request, IFLA_IFNAME, name);
+
+    int error = nl_transact(NETLINK_ROUTE, &request, NULL);
+    ofpbuf_uninit(&request);
+    if (error && error != ENODEV && !sync->error) {
+        sync->error = xasprintf("cannot delete a pod's device %s: %s", name,
+                                ovs_strerror(error));
+    }
+}
+
 char *
-host_sync_remove(void)
+host_sync_remove(const struct sset *hostifs)
 {
     const struct host_wanted nothing = { .nat = NULL };
     struct host_link gateway = { .index = if_nametoindex(HOST_GATEWAY) };
@@ -549,5 +571,10 @@ host_sync_remove(void)
             sync_neighbors(&sync);
         }
     } while (sync.n_changes > MAX_CHANGES && !sync.error);
+
+    const char *name;
+    SSET_FOR_EACH (name, hostifs) {
+        remove_link(&sync, name);
+    }
     return sync.error;
 }

@@ -10,6 +10,7 @@
 
 struct host_netlink;
 struct host_wanted;
+struct sset;
 
 /* Compares, and adds the number of differences to '*n_changes'.  They are
  * made equal, but for what goes beyond a bound: that is left to another call.
@@ -18,8 +19,8 @@ struct host_wanted;
 char *host_sync(const struct host_netlink *, const struct host_wanted *,
                 size_t *n_changes) OVS_WARN_UNUSED_RESULT;
 
-/* Takes away all routes, rules and neighbors of ours.  Returns NULL or a
- * message that the caller frees. */
-char *host_sync_remove(void) OVS_WARN_UNUSED_RESULT;
+/* Takes away all routes, rules and neighbors of ours, and the devices
+ * 'hostifs'.  Returns NULL or a message that the caller frees. */
+char *host_sync_remove(const struct sset *hostifs) OVS_WARN_UNUSED_RESULT;
 
 #endif /* agent/host-sync.h */

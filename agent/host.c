@@ -178,9 +178,9 @@ host_get_status(const struct host *host)
 }
 
 char *
-host_remove(void)
+host_remove(const struct sset *hostifs)
 {
-    char *netlink_error = host_sync_remove();
+    char *netlink_error = host_sync_remove(hostifs);
     char *nat_error = nft_table_remove(HOST_TABLE);
 
     if (netlink_error) {

@@ -35,6 +35,7 @@ struct config;
 struct ds;
 struct host;
 struct model;
+struct sset;
 
 /* Name of the gateway device: an internal port of the bridge. */
 #define HOST_GATEWAY "lateen-gw0"
@@ -158,10 +159,11 @@ void host_wait(const struct host *);
 /* Valid until the next host_run(). */
 const struct host_status *host_get_status(const struct host *);
 
-/* Takes away everything of ours on this machine: routes, rules, neighbors
- * and the table; addresses go with the gateway device.  Sysctls stay.
- * Synchronous, for "lateend --cleanup".  Returns NULL or a message that the
- * caller frees, after having removed as much as could be. */
-char *host_remove(void) OVS_WARN_UNUSED_RESULT;
+/* Takes away everything of ours on this machine: routes, rules, neighbors, the
+ * table, and the devices 'hostifs' of attachments; addresses go with the
+ * gateway device.  Sysctls stay.  Synchronous, for "lateend --cleanup".
+ * Returns NULL or a message that the caller frees, after having removed as much
+ * as could be. */
+char *host_remove(const struct sset *hostifs) OVS_WARN_UNUSED_RESULT;
 
 #endif /* agent/host.h */

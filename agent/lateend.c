@@ -40,6 +40,7 @@
 #include "packets.h"
 #include "source-dir.h"
 #include "source.h"
+#include "sset.h"
 #include "timeval.h"
 #include "unixctl.h"
 #include "util.h"
@@ -154,12 +155,13 @@ run_guard(const struct config *config, const char *node)
 static void
 run_cleanup(const struct config *config)
 {
+    struct sset hostifs = SSET_INITIALIZER(&hostifs);
     char *remote = get_ovsdb_remote();
     bool ok = true;
     char *errors[] = {
-        ovsdb_cleanup(remote, CLEANUP_TIMEOUT),
+        ovsdb_cleanup(remote, CLEANUP_TIMEOUT, &hostifs),
         ike_cleanup(config, CLEANUP_TIMEOUT),
-        host_remove(),
+        host_remove(&hostifs),
         NULL,
     };
 
@@ -175,6 +177,7 @@ run_cleanup(const struct config *config)
             ok = false;
         }
     }
+    sset_destroy(&hostifs);
     free(remote);
     if (!ok) {
         exit(EXIT_FAILURE);

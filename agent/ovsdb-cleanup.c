@@ -10,6 +10,7 @@
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "ovsdb-idl.h"
+#include "sset.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -67,8 +68,21 @@ cleanup_try(const struct ovsdb_rows *rows, long long int deadline,
     return status;
 }
 
+/* Adds to 'hostifs' the names of the attachments' devices. */
+static void
+list_hostifs(const struct ovsdb_rows *rows, struct sset *hostifs)
+{
+    const struct ovsrec_interface *iface;
+
+    OVSREC_INTERFACE_FOR_EACH (iface, rows->idl) {
+        if (ovsdb_is_type(&iface->external_ids, OVSDB_TYPE_POD)) {
+            sset_add(hostifs, iface->name);
+        }
+    }
+}
+
 char *
-ovsdb_cleanup(const char *remote, int timeout)
+ovsdb_cleanup(const char *remote, int timeout, struct sset *hostifs)
 {
     long long int deadline = time_msec() + timeout;
     enum ovsdb_idl_txn_status status = TXN_TRY_AGAIN;
@@ -80,6 +94,7 @@ ovsdb_cleanup(const char *remote, int timeout)
     ovsdb_idl_run(rows.idl);
     while (status == TXN_TRY_AGAIN) {
         if (ovsdb_idl_has_ever_connected(rows.idl)) {
+            list_hostifs(&rows, hostifs);
             status = cleanup_try(&rows, deadline, &cfg, &error);
         }
         if (status == TXN_TRY_AGAIN

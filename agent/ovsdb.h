@@ -29,6 +29,7 @@ struct attachment;
 struct model;
 struct ovsdb;
 struct pipeline_table;
+struct sset;
 
 /* Names of the ports that Lateen makes for itself. */
 #define OVSDB_GATEWAY_PORT "lateen-gw0"
@@ -153,8 +154,10 @@ struct eth_addr ovsdb_gateway_mac(const char *node);
 /* Removes from the database at 'remote' exactly what Lateen made: ports, names
  * of tables, keys, and the bridge unless it was adopted or other people's
  * ports are on it.  Blocks until that is in the database and, if ovs-vswitchd
- * runs, until it has dealt with it, for at most 'timeout' ms.  Returns NULL,
+ * runs, until it has dealt with it, for at most 'timeout' ms.  Adds to
+ * 'hostifs' the names of the attachments' devices, which stay.  Returns NULL,
  * or a message that the caller frees. */
-char *ovsdb_cleanup(const char *remote, int timeout) OVS_WARN_UNUSED_RESULT;
+char *ovsdb_cleanup(const char *remote, int timeout, struct sset *hostifs)
+    OVS_WARN_UNUSED_RESULT;
 
 #endif /* agent/ovsdb.h */

@@ -15,6 +15,7 @@
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/poll-loop.h"
 #include "timeval.h"
+#include "sset.h"
 #include "unixctl.h"
 #include "util.h"
 
@@ -235,7 +236,8 @@ LATEEN_TEST_REGISTER("host-run", "SOCKET ADDRESS", test_host_run)
 static int
 test_host_remove(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
 {
-    char *error = host_remove();
+    struct sset none = SSET_INITIALIZER(&none);
+    char *error = host_remove(&none);
 
     if (error) {
         ovs_fatal(0, "%s", error);

@@ -17,6 +17,7 @@
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "packets.h"
+#include "sset.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -456,7 +457,14 @@ test_ovsdb_cleanup(int argc, char *argv[])
     }
     start_log();
 
-    char *error = ovsdb_cleanup(argv[1], atoi(argv[2]));
+    struct sset hostifs = SSET_INITIALIZER(&hostifs);
+    char *error = ovsdb_cleanup(argv[1], atoi(argv[2]), &hostifs);
+    const char *name;
+
+    SSET_FOR_EACH (name, &hostifs) {
+        printf("device %s\n", name);
+    }
+    sset_destroy(&hostifs);
     if (error) {
         puts(error);
         free(error);
