@@ -162,8 +162,8 @@ const struct host_status *host_get_status(const struct host *);
 /* Takes away everything of ours on this machine: routes, rules, neighbors, the
  * table, and the devices 'hostifs' of attachments; addresses go with the
  * gateway device.  Sysctls stay.  Synchronous, for "lateend --cleanup".
- * Returns NULL or a message that the caller frees, after having removed as much
- * as could be. */
+ * Returns NULL or a message that the caller frees, after having removed as
+ * much as could be. */
 char *host_remove(const struct sset *hostifs) OVS_WARN_UNUSED_RESULT;
 
 #endif /* agent/host.h */

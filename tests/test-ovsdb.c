@@ -459,11 +459,7 @@ test_ovsdb_cleanup(int argc, char *argv[])
 
     struct sset hostifs = SSET_INITIALIZER(&hostifs);
     char *error = ovsdb_cleanup(argv[1], atoi(argv[2]), &hostifs);
-    const char *name;
 
-    SSET_FOR_EACH (name, &hostifs) {
-        printf("device %s\n", name);
-    }
     sset_destroy(&hostifs);
     if (error) {
         puts(error);
