@@ -317,6 +317,9 @@ parse_up() {
     [[ $ipsec =~ ^(required|off)$ ]] || die "--ipsec is required or off"
     [[ $family =~ ^[46]$ ]] || die "--family is 4 or 6"
     [[ $datapath =~ ^(system|netdev)$ ]] || die "--datapath is system or netdev"
+    [ $datapath = system ] || [ $ipsec = off ] ||
+        die "tunnels of the userspace datapath never meet the kernel's IPsec:" \
+            "--datapath netdev needs --ipsec off"
     [ -x "$builddir/lateend" ] ||
         die "Lateen is not built in $builddir; \"make\" builds it"
     for ((i = ${#names[@]}; i <= nodes; i++)); do
