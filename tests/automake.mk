@@ -284,6 +284,7 @@ dist_noinst_SCRIPTS += \
 	tests/netpol/test_judge.py \
 	tests/netpol/trace
 EXTRA_DIST += \
+	tests/netpol/attack_changes.py \
 	tests/netpol/attack_cut.py \
 	tests/netpol/attack_flood.py \
 	tests/netpol/cases \

@@ -5,15 +5,13 @@ of an address."""
 
 import itertools
 import json
-import os
-import subprocess
 import time
 
-from conversations import SERVED, Tcp, Udp
-from packets import NUMBER, Flood, Port, Sniffer, is_numbered, udp
-from puppets import (CLUSTER, FAMILIES, MARKERS, RUN, Failure, Pod, appctl,
-                     ask, deliver, nodes, pod_object, policy, run_in,
-                     socket_in, until_published, wait, write)
+from conversations import Tcp, Udp
+from packets import NUMBER, SYN, Flood, Port, is_numbered, tcp, udp
+from puppets import (FAMILIES, MARKERS, RUN, Failure, Guest, Pod, appctl, ask,
+                     deliver, nodes, policy, run_in, until_published, wait,
+                     write)
 
 SERVERS = {"role": "server"}
 FLOOD_PORT = 2001
@@ -112,3 +110,204 @@ def window(_with_sctp):
           "to be realized" % (passed, "said" if missing else "not said"))
     if not passed or missing:
         raise Failure("the test cannot see a window")
+
+
+# Before the first packet.
+
+def spray(source, target):
+    """Frames to the addresses of 'target', from addresses of 'source'."""
+    return [source.port.frame(make(
+        source.ip[family], 2002, target.ip[family], FLOOD_PORT, *more, NUMBER))
+        for family in FAMILIES
+        for make, more in ((udp, ()), (tcp, (SYN, 1, 0)))]
+
+
+def talk_early(guest, target, plugin):
+    """Sends from the pod as soon as it has a device, until ADD ends."""
+    while plugin.poll() is None:
+        try:
+            guest.port = guest.port or Port(guest.netns)
+            for frame in spray(guest, target):
+                guest.port.sock.send(frame)
+        except OSError:
+            guest.port = None
+            time.sleep(0.001)
+
+
+class First:
+    def __init__(self):
+        self.senders = [Pod("default/near", "n1"), Pod("default/far", "n2")]
+        until_published(*self.senders)
+        rules = {"from": [{"podSelector": {}}]}, {"to": [{"podSelector": {}}]}
+        policies(policy("closed", {"door": "closed"}, [], []),
+                 policy("open", {"door": "open"}, [rules[0]], [rules[1]]))
+        wait()
+        self.number = itertools.count(50)
+
+    def guest(self):
+        n = next(self.number)
+        return Guest("default/guest-%d" % n, "n1",
+                     ["10.244.1.%d" % n, "fd00:10:244:1::%x" % n])
+
+    def flooded(self, guest, until):
+        """Has 'until' done while packets are sent to the pod.  Returns how
+        many packets have got in, and out of it."""
+        floods = [Flood(sender.port, spray(sender, guest), RATE)
+                  for sender in self.senders]
+        outside = Watch(*(sender.sniffer for sender in self.senders))
+        outside.read()
+        outside.times.clear()
+        inside = Watch(guest.sniffer)
+        time.sleep(0.1)
+        until(guest)
+        for frame in spray(guest, self.senders[0]) if guest.port else ():
+            guest.port.sock.send(frame)
+        time.sleep(0.5)
+        for flood in floods:
+            flood.end()
+        return inside.between(0, time.time()), outside.between(0, time.time())
+
+    def add(self, guest, known=True, door=None):
+        if known and door:
+            guest.label(door=door)
+        plugin = guest.call("ADD")
+        if not known:
+            end = time.monotonic() + 1
+            while time.monotonic() < end:
+                if plugin.poll() is not None:
+                    raise Failure("ADD does not wait for labels")
+                time.sleep(0.1)
+            if list(filter(is_numbered, (packet for _, packet in
+                                         guest.sniffer.read()))):
+                raise Failure("a pod without labels receives packets")
+            guest.label(door=door)
+        talk_early(guest, self.senders[0], plugin)
+        guest.added(plugin)
+
+    def check(self, what, door, known=True):
+        guest = self.guest()
+        got, sent = self.flooded(
+            guest, lambda guest: self.add(guest, known, door))
+        print("first: %s, %s: %d packets get in, %d out"
+              % (what, door, got, sent), flush=True)
+        if bool(got) != (door == "open") or bool(sent) != (door == "open"):
+            raise Failure("wrong")
+        guest.delete()
+
+    def never_known(self):
+        """Nothing stays of a pod whose labels do not come."""
+        before = self.traces()
+        guest = self.guest()
+
+        def fail(guest):
+            plugin = guest.call("ADD")
+            talk_early(guest, self.senders[0], plugin)
+            answer = json.loads(plugin.stdout.read())
+            if not plugin.wait() or answer["code"] != 11:
+                raise Failure("ADD answers %s" % answer)
+        got, sent = self.flooded(guest, fail)
+        guest.forget()
+        after = self.traces()
+        if got or sent or after != before:
+            raise Failure("%d packets get in, %d out; left behind: %s" % (
+                got, sent, after ^ before))
+        print("first: labels that do not come: error 11, nothing is left",
+              flush=True)
+
+    @staticmethod
+    def traces():
+        lines = run_in("n1", "ip", "-br", "link")
+        lines += run_in("n1", "env", "OVS_RUNDIR=%s/n1/ovs" % RUN, "sh", "-c",
+                        "ovs-vsctl list-ports br-int; "
+                        "ovs-ofctl --no-stats dump-flows br-int; "
+                        "ls %s/n1/ipam/lateen | grep -v last_res" % RUN)
+        lines += ask("n1", "pods")
+        return set(lines.splitlines())
+
+
+def first(_with_sctp):
+    scenario = First()
+    for _ in range(3):
+        scenario.check("labels known", "closed")
+    scenario.check("labels known", "open")
+    scenario.check("labels come late", "closed", known=False)
+    scenario.check("labels come late", "open", known=False)
+    with open(RUN + "/n1/lateend.yaml", "r+", encoding="ascii") as file:
+        length = len(file.read())
+        file.write("cni-timeout: 2\n")
+        file.flush()
+        # The agent looks at the file every second.
+        time.sleep(2.5)
+        scenario.never_known()
+        file.truncate(length)
+
+
+# The next owner of an address.
+
+class Reuse:
+    """The first owner takes what the next one may not."""
+
+    def __init__(self):
+        self.client = Pod("default/client", "n1")
+        until_published(self.client)
+        policies(policy("closed", {"door": "closed"}, [MARKERS], []))
+        wait()
+        self.number = itertools.count(1)
+
+    def owner(self, node, addresses, door):
+        guest = Guest("default/owner-%d" % next(self.number), node, addresses)
+        guest.label(door=door)
+        return guest
+
+    def connected(self, guest):
+        """Connections of the client, that it goes on to send on."""
+        conversations = [kind(self.client, guest, family)
+                         for kind in (Udp, Tcp) for family in FAMILIES]
+        for batch in itertools.zip_longest(*(c.greeting()
+                                             for c in conversations)):
+            deliver([message for part in batch if part for message in part])
+        return [self.client.port.frame(c.numbered("client", NUMBER)[3])
+                for c in conversations]
+
+    @staticmethod
+    def remembered(node, guest):
+        """What conntrack knows of the addresses."""
+        return [line for line in appctl(node, "dpctl/dump-conntrack",
+                                        "zone=%d" % 0x4c00).splitlines()
+                if any("=%s," % ip in line for ip in guest.ip.values())]
+
+    def run(self, node, door):
+        addresses = ["10.244.%s.77" % node[1], "fd00:10:244:%s::4d" % node[1]]
+        old = self.owner(node, addresses, "open")
+        old.add()
+        until_published(old)
+        frames = self.connected(old)
+        if not self.remembered(node, old):
+            raise Failure("conntrack knows nothing")
+        watch = Watch(old.sniffer)
+        flood = Flood(self.client.port, frames, RATE)
+        time.sleep(0.3)
+        if not watch.between(0, time.time()):
+            raise Failure("nothing arrives at the first owner")
+        new = self.owner(node, addresses, door)
+        old.delete()
+        new.add()
+        left = self.remembered(node, new)
+        time.sleep(0.5)
+        flood.end()
+        got = Watch(new.sniffer).between(0, time.time())
+        print("reuse: on %s, next owner %s: %d packets get in"
+              % (node, door, got), flush=True)
+        if door == "closed" and (got or left):
+            raise Failure("conntrack still knows: %s" % left)
+        if door == "open" and not got:
+            raise Failure("the test cannot see")
+        new.delete()
+        wait()
+
+
+def reuse(_with_sctp):
+    scenario = Reuse()
+    for node in nodes():
+        for door in "closed", "closed", "open":
+            scenario.run(node, door)

@@ -4,6 +4,7 @@ cluster that the lab's agents see."""
 
 import glob
 import ipaddress
+import itertools
 import json
 import os
 import re
@@ -155,33 +156,20 @@ def policy(name, select, ingress=None, egress=None, space="default"):
 MARKERS = {"ports": [{"protocol": "UDP", "port": MARKER}]}
 
 
-class Pod:
-    """A pod of the lab, or a container without a pod's name."""
+class Puppet:
+    """A pod's end of things, once it has a network namespace."""
 
-    def __init__(self, name, node="n1", addresses=(), **labels):
+    def __init__(self, name, node, netns):
         self.name = name
         self.node = node
-        options = [arg for ip in addresses for arg in ("--ip", str(ip))]
-        lab("pod", "add", node, name, *options,
-            *("%s=%s" % item for item in labels.items()))
-        path = os.path.join(RUN, "pods", name.replace("/", "."))
-        with open(path, encoding="ascii") as file:
-            self.netns = re.search(r"netns=(\S+)", file.read())[1]
-        run_in(self.netns, "nft", "-f", "-", stdin=SILENCE)
-        self.port = Port(self.netns)
-        self.sniffer = Sniffer(self.netns)
-        self.ip = {}
-        for line in run_in(self.netns, "ip", "-o", "address", "show", "dev",
-                           "eth0", "scope", "global").splitlines():
-            ip = ipaddress.ip_interface(line.split()[3]).ip
-            self.ip[ip.version] = str(ip)
+        self.netns = netns
+        self.port = None
+        self.sniffer = Sniffer(netns)
+        run_in(netns, "nft", "-f", "-", stdin=SILENCE)
 
     def label(self, **labels):
         write("pod-" + self.name.replace("/", "-"),
               pod_object(self.name, self.node, labels))
-
-    def delete(self):
-        lab("pod", "del", self.name)
 
     def send(self, packet):
         self.port.send(packet)
@@ -189,6 +177,82 @@ class Pod:
     def socket(self, kind, family=4):
         return socket_in(self.netns, socket.AF_INET if family == 4
                          else socket.AF_INET6, kind)
+
+
+class Pod(Puppet):
+    """A pod of the lab.  The name gets a number: scenarios leave theirs."""
+    number = itertools.count(1)
+
+    def __init__(self, name, node="n1", **labels):
+        name = "%s-%d" % (name, next(self.number))
+        lab("pod", "add", node, name,
+            *("%s=%s" % item for item in labels.items()))
+        path = os.path.join(RUN, "pods", name.replace("/", "."))
+        with open(path, encoding="ascii") as file:
+            netns = re.search(r"netns=(\S+)", file.read())[1]
+        super().__init__(name, node, netns)
+        self.port = Port(self.netns)
+        self.ip = {}
+        for line in run_in(self.netns, "ip", "-o", "address", "show", "dev",
+                           "eth0", "scope", "global").splitlines():
+            ip = ipaddress.ip_interface(line.split()[3]).ip
+            self.ip[ip.version] = str(ip)
+
+
+class Guest(Puppet):
+    """A pod that the test attaches itself, and watches from before that."""
+
+    def __init__(self, name, node, addresses):
+        netns = "guest-" + os.urandom(4).hex()
+        subprocess.run(["ip", "netns", "add", netns], check=True)
+        run_in(netns, "sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
+        super().__init__(name, node, netns)
+        self.ip = {ipaddress.ip_address(ip).version: ip for ip in addresses}
+
+    def call(self, command):
+        """Starts the CNI plugin, as a container runtime does."""
+        space, name = self.name.split("/")
+        with open("%s/%s/cni.conf" % (RUN, self.node),
+                  encoding="utf-8") as file:
+            conf = json.load(file)
+        conf["runtimeConfig"] = {"ips": list(self.ip.values())}
+        programs = os.path.join(RUN, "programs")
+        plugin = subprocess.Popen(
+            ["ip", "netns", "exec", self.node, programs + "/lateen-cni"],
+            env={**os.environ, "CNI_COMMAND": command, "CNI_IFNAME": "eth0",
+                 "CNI_CONTAINERID": self.netns,
+                 "CNI_NETNS": "/run/netns/" + self.netns,
+                 "CNI_PATH": programs + ":/usr/lib/cni",
+                 "CNI_ARGS": "IgnoreUnknown=1;K8S_POD_NAMESPACE=%s;"
+                             "K8S_POD_NAME=%s" % (space, name)},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        plugin.stdin.write(json.dumps(conf))
+        plugin.stdin.close()
+        return plugin
+
+    def add(self):
+        self.added(self.call("ADD"))
+
+    def added(self, plugin):
+        out = plugin.stdout.read()
+        if plugin.wait():
+            raise Failure("ADD of %s: %s" % (self.name, out))
+        self.port = Port(self.netns)
+
+    def delete(self):
+        """Deletes the interface, the namespace and the manifest."""
+        plugin = self.call("DEL")
+        out = plugin.stdout.read()
+        if plugin.wait():
+            raise Failure("DEL of %s: %s" % (self.name, out))
+        self.forget()
+
+    def forget(self):
+        subprocess.run(["ip", "netns", "del", self.netns], check=True)
+        path = os.path.join(CLUSTER, "pod-%s.yaml"
+                            % self.name.replace("/", "-"))
+        if os.path.exists(path):
+            os.unlink(path)
 
 
 def until_published(*pods):

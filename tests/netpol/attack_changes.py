@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Changes of policies while packets flow: what is allowed before and after
+loses nothing, and what neither allows never passes."""
+
+import re
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+from conversations import SERVED, Udp
+from packets import NUMBER, Flood, is_numbered, number_of, udp
+from puppets import (Failure, Pod, deliver, namespace, policy,
+                     until_published, wait, write)
+
+CHANGES = 200
+RATE = 1000
+SERVERS = {"role": "server"}
+TCP_INFO, TOTAL_RETRANS = 11, 100
+
+
+def ports_of(packet):
+    return struct.unpack_from("!HH", packet, 20 if packet[0] >> 4 == 4 else 40)
+
+
+def pods(**labels):
+    return {"podSelector": {"matchLabels": labels}, "namespaceSelector": {}}
+
+
+def rules(peer, port):
+    """Lets the client do everything, and another pod one thing."""
+    return [{"from": [pods(role="client")]},
+            {"from": [pods(role=peer)],
+             "ports": [{"protocol": "UDP", "port": port}]}]
+
+
+# Neither lets the stranger at the port SERVED; but clauses of the one do with
+# clauses of the other, and so does none of them.
+STATES = ("stranger", SERVED + 1), ("friend", SERVED)
+
+
+class Stream:
+    """UDP of one direction: numbers that arrive."""
+
+    def __init__(self, target, family, sport, dport):
+        self.target = target
+        self.family = family
+        self.ports = sport, dport
+        self.numbers = set()
+        self.copies = 0
+
+    def take(self, target, packet):
+        if (target is self.target and packet[0] >> 4 == self.family
+                and ports_of(packet) == self.ports):
+            self.copies += 1
+            self.numbers.add(number_of(packet))
+
+
+class Tcp(threading.Thread):
+    """A connection of the kernel's own, with a line every millisecond."""
+
+    def __init__(self, client, server):
+        super().__init__(daemon=True)
+        listener = server.socket(socket.SOCK_STREAM)
+        listener.bind((server.ip[4], 3000))
+        listener.listen()
+        self.ours = client.socket(socket.SOCK_STREAM)
+        self.ours.connect((server.ip[4], 3000))
+        self.theirs, _ = listener.accept()
+        self.ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.goes_on = True
+        self.sent = 0
+        self.start()
+
+    def run(self):
+        while self.goes_on:
+            self.ours.sendall(b"%08d" % self.sent)
+            self.sent += 1
+            time.sleep(1 / RATE)
+
+    def end(self):
+        """Returns how many lines there were, and how many packets were sent
+        again."""
+        self.goes_on = False
+        self.join()
+        retransmitted = struct.unpack_from("I", self.ours.getsockopt(
+            socket.IPPROTO_TCP, TCP_INFO, 192), TOTAL_RETRANS)[0]
+        self.ours.close()
+        received = b""
+        while len(received) < 8 * self.sent:
+            data = self.theirs.recv(1 << 20)
+            if not data:
+                break
+            received += data
+        if received != b"".join(b"%08d" % n for n in range(self.sent)):
+            raise Failure("TCP loses data")
+        return self.sent, retransmitted
+
+
+class Changes:
+    def __init__(self):
+        namespace("team")
+        self.client = Pod("team/client", role="client")
+        self.stranger = Pod("team/stranger", role="stranger")
+        self.near = Pod("default/near", "n1", **SERVERS)
+        self.far = Pod("default/far", "n2", **SERVERS)
+        self.everybody = self.client, self.stranger, self.near, self.far
+        until_published(*self.everybody)
+        self.write(0)
+        wait()
+        self.conversations = [Udp(self.client, self.near, 4),
+                              Udp(self.client, self.far, 6)]
+        for batch in zip(*(c.greeting() for c in self.conversations)):
+            deliver([message for part in batch for message in part])
+        self.rate = RATE
+
+    def write(self, state, name="rules"):
+        write("policies", policy(name, SERVERS, rules(*STATES[state % 2])))
+
+    # Streams.
+
+    def begin(self):
+        self.allowed, self.denied, frames = [], [], {}
+        for c in self.conversations:
+            for who, other in ("client", "server"), ("server", "client"):
+                self.allowed.append(Stream(c.ends[other], c.family,
+                                           c.ports[who], c.ports[other]))
+                frames.setdefault(c.ends[who], []).append(
+                    c.ends[who].port.frame(c.numbered(who, NUMBER)[3]))
+        for server, family in (self.near, 4), (self.far, 6):
+            self.denied.append(Stream(server, family, 2003, SERVED))
+            frames.setdefault(self.stranger, []).append(
+                self.stranger.port.frame(udp(
+                    self.stranger.ip[family], 2003, server.ip[family],
+                    SERVED, NUMBER)))
+        for pod in self.everybody:
+            list(pod.sniffer.read())
+        self.floods = {pod: Flood(pod.port, made, self.rate)
+                       for pod, made in frames.items()}
+
+    def read(self):
+        for pod in self.everybody:
+            for _, packet in pod.sniffer.read():
+                if is_numbered(packet):
+                    for stream in self.allowed + self.denied:
+                        stream.take(pod, packet)
+
+    def end(self):
+        """Returns how many packets each allowed stream sent, and how many of
+        these have not arrived."""
+        sent = {pod: flood.end() for pod, flood in self.floods.items()}
+        time.sleep(0.5)
+        self.read()
+        sources = [pod for c in self.conversations
+                   for pod in (c.ends["client"], c.ends["server"])]
+        lost = sum(sent[source] - len(stream.numbers)
+                   for source, stream in zip(sources, self.allowed))
+        return sum(sent[source] for source in sources), lost
+
+    def passed(self):
+        return sum(stream.copies for stream in self.denied)
+
+    def calibrate(self):
+        """Finds a rate at which nothing is lost while nothing changes."""
+        while True:
+            self.begin()
+            end = time.monotonic() + 1
+            while time.monotonic() < end:
+                time.sleep(0.05)
+                self.read()
+            sent, lost = self.end()
+            print("changes: %d packets a second on each stream: %d of %d "
+                  "lost without changes" % (self.rate, lost, sent),
+                  flush=True)
+            if not lost:
+                return
+            self.rate //= 2
+            if self.rate < 20:
+                raise Failure("packets are lost without changes")
+
+    # Changes.
+
+    def change(self, n):
+        turn = n // 8
+        kind = n % 8
+        if kind in (0, 4):          # One policy instead of the other.
+            self.write(n // 4, "rules-%d" % (n // 4 % 2))
+        elif kind == 1:             # One of the same name.
+            self.write(turn + 1, "rules-0")
+        elif kind == 2:             # More of what the servers may be sent.
+            write("more", policy("more", SERVERS, [
+                {"from": [pods(role="friend")], "ports": [
+                    {"protocol": "UDP", "port": SERVED + turn}]}]))
+        elif kind == 3:             # Labels of both ends.
+            self.client.label(role="client", turn=str(turn))
+        elif kind == 5:
+            (self.near, self.far)[turn % 2].label(turn=str(turn), **SERVERS)
+        elif kind == 6:
+            namespace("team", turn=str(turn))
+        else:                       # What is for others.
+            write("more", *(policy("other-%d" % i, {"role": "other"}, [
+                {"from": [pods(role="client"), pods(turn=str(i))]}], [])
+                for i in range(turn % 3)))
+
+    def run(self):
+        self.calibrate()
+        self.begin()
+        tcp = Tcp(self.client, self.far)
+        pings = [subprocess.Popen(
+            ["ip", "netns", "exec", self.client.netns, "ping", "-q", "-i",
+             "%f" % (1 / self.rate), server.ip[family]],
+            stdout=subprocess.PIPE, text=True)
+            for server, family in ((self.near, 6), (self.far, 4))]
+        begin = time.monotonic()
+        for n in range(CHANGES):
+            self.change(n)
+            wait()
+            self.read()
+        took = time.monotonic() - begin
+        for ping in pings:
+            ping.send_signal(2)
+        answers = [ping.communicate()[0] for ping in pings]
+        lines, retransmitted = tcp.end()
+        sent, lost = self.end()
+        echoes = [re.search("([0-9]+) packets transmitted, ([0-9]+) received",
+                            answer).groups() for answer in answers]
+        print("changes: %d in %.1f s, %d of %d packets lost, %d denied ones "
+              "passed; pings answered: %s; TCP: %d lines, %d retransmissions"
+              % (CHANGES, took, lost, sent, self.passed(), ", ".join(
+                  "%s of %s" % (b, a) for a, b in echoes), lines,
+                 retransmitted), flush=True)
+        # A ping may be on its way when it ends.
+        if lost or any(int(a) - int(b) > 1 for a, b in echoes):
+            raise Failure("what is allowed is lost")
+        if self.passed():
+            raise Failure("what is denied passes")
+
+    def twin(self):
+        """The same change in two steps, and one that denies."""
+        self.begin()
+        for items in (), (policy("rules", SERVERS, []),):
+            write("policies", *items)
+            wait()
+            time.sleep(0.2)
+            self.read()
+        self.write(1)
+        wait()
+        time.sleep(0.2)
+        _, lost = self.end()
+        print("changes: in two steps, %d denied packets pass and %d allowed "
+              "ones are lost" % (self.passed(), lost))
+        if not lost or not self.passed():
+            raise Failure("the test cannot see")
+
+
+def changes(_with_sctp):
+    scenario = Changes()
+    scenario.run()
+    write("more")
+    scenario.twin()
