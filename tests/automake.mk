@@ -287,6 +287,7 @@ EXTRA_DIST += \
 	tests/netpol/attack_changes.py \
 	tests/netpol/attack_cut.py \
 	tests/netpol/attack_flood.py \
+	tests/netpol/attack_service.py \
 	tests/netpol/cases \
 	tests/netpol/cases.py \
 	tests/netpol/conversations.py \

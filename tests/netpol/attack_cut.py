@@ -29,12 +29,12 @@ def pods(labels):
 
 
 class Cut:
-    def __init__(self, with_sctp):
+    def __init__(self, on_kernel):
         namespace("team", colour="green")
         self.client = Pod("team/client", **CLIENTS, good="yes")
         self.servers = [Pod("default/near", "n1", **SERVERS),
                         Pod("default/far", "n2", **SERVERS)]
-        self.kinds = [Udp, Sctp] if with_sctp else [Udp]
+        self.kinds = [Udp, Sctp] if on_kernel else [Udp]
         until_published(self.client, *self.servers)
 
     # Changes: each sets up what allows, and returns what denies and what
@@ -304,8 +304,8 @@ def is_tcp(packet):
     return packet[9 if packet[0] >> 4 == 4 else 6] == socket.IPPROTO_TCP
 
 
-def cut(with_sctp):
-    scenario = Cut(with_sctp)
+def cut(on_kernel):
+    scenario = Cut(on_kernel)
     scenario.twin()
     scenario.twin_of_protection()
     scenario.real()
