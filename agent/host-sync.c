@@ -417,45 +417,93 @@ sync_routes(struct sync *sync)
 
 /* A routing rule as the kernel tells it. */
 struct kernel_rule {
-    struct ip_prefix from;
-    uint32_t priority;
-    uint32_t table;
+    struct host_rule rule;
     const char *iif;            /* In the message; NULL if of any. */
-    bool simple;                /* Asks for nothing else, looks up 'table'. */
+    uint32_t mask;              /* Of the mark. */
+    uint8_t action;             /* FR_ACT_*. */
+    bool simple;                /* Asks for nothing else. */
 };
+
+static struct ip_prefix
+parse_rule_prefix(const struct ofpbuf *msg, uint16_t type, unsigned int length,
+                  int family)
+{
+    return (struct ip_prefix) {
+        host_netlink_address(host_netlink_attr(msg,
+                                               sizeof(struct fib_rule_hdr),
+                                               type), family),
+        length + (family == AF_INET ? 96 : 0)
+    };
+}
+
+static uint32_t
+parse_rule_u32(const struct ofpbuf *msg, uint16_t type, uint32_t otherwise)
+{
+    const struct nlattr *attr = host_netlink_attr(
+        msg, sizeof(struct fib_rule_hdr), type);
+
+    return attr ? nl_attr_get_u32(attr) : otherwise;
+}
 
 /* Takes the rule that 'msg' tells.  False if it is not one of ours. */
 static bool
 parse_rule(const struct ofpbuf *msg, struct kernel_rule *kr)
 {
     const struct fib_rule_hdr *frh = ofpbuf_at(msg, NLMSG_HDRLEN, sizeof *frh);
-    const struct nlattr *protocol, *priority, *table, *iif;
+    const struct nlattr *protocol, *iif;
 
     if (!frh || (frh->family != AF_INET && frh->family != AF_INET6)) {
         return false;
     }
     protocol = host_netlink_attr(msg, sizeof *frh, FRA_PROTOCOL);
-    priority = host_netlink_attr(msg, sizeof *frh, FRA_PRIORITY);
-    table = host_netlink_attr(msg, sizeof *frh, FRA_TABLE);
     iif = host_netlink_attr(msg, sizeof *frh, FRA_IIFNAME);
     if (!protocol || nl_attr_get_u8(protocol) != HOST_RTPROT) {
         return false;
     }
-    kr->from.addr = host_netlink_address(
-        host_netlink_attr(msg, sizeof *frh, FRA_SRC), frh->family);
-    kr->from.plen = frh->src_len + (frh->family == AF_INET ? 96 : 0);
-    kr->priority = priority ? nl_attr_get_u32(priority) : 0;
-    kr->table = table ? nl_attr_get_u32(table) : frh->table;
     kr->iif = iif ? nl_attr_get_string(iif) : NULL;
-    kr->simple = frh->action == FR_ACT_TO_TBL && !frh->flags && !frh->dst_len;
+    kr->mask = parse_rule_u32(msg, FRA_FWMASK, 0);
+    kr->action = frh->action;
+    kr->simple = !frh->flags;
+    kr->rule = (struct host_rule) {
+        .from = parse_rule_prefix(msg, FRA_SRC, frh->src_len, frh->family),
+        .to = parse_rule_prefix(msg, FRA_DST, frh->dst_len, frh->family),
+        .by_gateway = iif,
+        .mark = parse_rule_u32(msg, FRA_FWMARK, 0),
+        .priority = parse_rule_u32(msg, FRA_PRIORITY, 0),
+        .table = parse_rule_u32(msg, FRA_TABLE, frh->table),
+    };
     return true;
 }
 
-/* Adds 'rule', or removes what the kernel holds so. */
-static void
-change_rule(struct sync *sync, uint16_t type, const struct kernel_rule *rule)
+static struct kernel_rule
+wanted_rule(const struct host_rule *rule)
 {
-    int src_len = ip_prefix_length(&rule->from);
+    return (struct kernel_rule) {
+        .rule = *rule,
+        .iif = rule->by_gateway ? HOST_GATEWAY : NULL,
+        .mask = rule->mark,
+        .action = rule->table ? FR_ACT_TO_TBL : FR_ACT_BLACKHOLE,
+        .simple = true,
+    };
+}
+
+static bool
+kernel_rule_equals(const struct kernel_rule *a, const struct kernel_rule *b)
+{
+    return (a->simple == b->simple && a->action == b->action
+            && a->mask == b->mask && a->rule.mark == b->rule.mark
+            && a->rule.priority == b->rule.priority
+            && a->rule.table == b->rule.table
+            && ip_prefix_equals(&a->rule.from, &b->rule.from)
+            && ip_prefix_equals(&a->rule.to, &b->rule.to)
+            && nullable_string_is_equal(a->iif, b->iif));
+}
+
+/* Adds 'kr', or removes what the kernel holds so. */
+static void
+change_rule(struct sync *sync, uint16_t type, const struct kernel_rule *kr)
+{
+    const struct host_rule *rule = &kr->rule;
     struct ofpbuf request;
 
     ofpbuf_init(&request, 0);
@@ -464,39 +512,39 @@ change_rule(struct sync *sync, uint16_t type, const struct kernel_rule *rule)
     struct fib_rule_hdr *frh = nl_msg_put_uninit(&request, sizeof *frh);
     memset(frh, 0, sizeof *frh);
     frh->family = family_of(&rule->from.addr);
-    frh->action = FR_ACT_TO_TBL;
-    frh->src_len = src_len;
+    frh->action = kr->action;
+    frh->src_len = ip_prefix_length(&rule->from);
+    frh->dst_len = ip_prefix_length(&rule->to);
+    int src_len = frh->src_len;
+    int dst_len = frh->dst_len;
     nl_msg_put_u32(&request, FRA_PRIORITY, rule->priority);
-    nl_msg_put_u32(&request, FRA_TABLE, rule->table);
     nl_msg_put_u8(&request, FRA_PROTOCOL, HOST_RTPROT);
-    if (rule->iif) {
-        nl_msg_put_string(&request, FRA_IIFNAME, rule->iif);
+    if (rule->table) {
+        nl_msg_put_u32(&request, FRA_TABLE, rule->table);
+    }
+    if (kr->mask) {
+        nl_msg_put_u32(&request, FRA_FWMARK, rule->mark);
+        nl_msg_put_u32(&request, FRA_FWMASK, kr->mask);
+    }
+    if (kr->iif) {
+        nl_msg_put_string(&request, FRA_IIFNAME, kr->iif);
     }
     if (src_len) {
         put_address(&request, FRA_SRC, &rule->from.addr);
+    }
+    if (dst_len) {
+        put_address(&request, FRA_DST, &rule->to.addr);
     }
     change(sync, &request, type == RTM_NEWRULE ? 0 : ENOENT,
            (type == RTM_NEWRULE ? "add the routing rule for"
             : "remove a routing rule for"), &rule->from);
 }
 
-/* The rule that stands for 'from', an element of a wanted list. */
-static struct kernel_rule
-wanted_rule(const struct ip_prefix *from)
-{
-    return (struct kernel_rule) {
-        .from = *from,
-        .priority = HOST_RULE_PRIORITY,
-        .table = HOST_RT_TABLE,
-        .iif = ip_prefix_length(from) ? NULL : HOST_GATEWAY,
-    };
-}
-
 static void
 sync_rules(struct sync *sync)
 {
-    const struct ip_prefix_list *wanted = &sync->wanted->rules;
-    bool *present = xcalloc(MAX(wanted->n, 1), sizeof *present);
+    const struct host_wanted *wanted = sync->wanted;
+    bool *present = xcalloc(MAX(wanted->n_rules, 1), sizeof *present);
     struct ofpbuf replies, msg;
 
     ofpbuf_init(&replies, 4096);
@@ -509,13 +557,10 @@ sync_rules(struct sync *sync)
         if (!parse_rule(&msg, &kr)) {
             continue;
         }
-        for (size_t i = 0; i < wanted->n; i++) {
-            const struct kernel_rule rule = wanted_rule(&wanted->elems[i]);
+        for (size_t i = 0; i < wanted->n_rules; i++) {
+            const struct kernel_rule rule = wanted_rule(&wanted->rules[i]);
 
-            if (kr.simple && !present[i]
-                && kr.priority == rule.priority && kr.table == rule.table
-                && ip_prefix_equals(&kr.from, &rule.from)
-                && nullable_string_is_equal(kr.iif, rule.iif)) {
+            if (!present[i] && kernel_rule_equals(&kr, &rule)) {
                 present[i] = found = true;
                 break;
             }
@@ -524,9 +569,9 @@ sync_rules(struct sync *sync)
             change_rule(sync, RTM_DELRULE, &kr);
         }
     }
-    for (size_t i = 0; ok && i < wanted->n; i++) {
+    for (size_t i = 0; ok && i < wanted->n_rules; i++) {
         if (!present[i] && may_change(sync)) {
-            const struct kernel_rule rule = wanted_rule(&wanted->elems[i]);
+            const struct kernel_rule rule = wanted_rule(&wanted->rules[i]);
 
             change_rule(sync, RTM_NEWRULE, &rule);
         }

@@ -17,7 +17,7 @@
 
 static void derive_peer(const struct node *peer, const struct node *self,
                         const struct host_facts *, struct host_wanted *);
-static void derive_rules(struct host_wanted *);
+static void derive_rules(const struct config *, struct host_wanted *);
 static void sort_routes(struct host_wanted *);
 static void sort_neighbors(struct ip_prefix_list *);
 static void derive_sysctls(const struct host_facts *, bool v4, bool v6,
@@ -95,7 +95,7 @@ host_wanted_derive(const struct model *model, const struct config *config,
     free(peers);
     sort_routes(wanted);
     sort_neighbors(&wanted->neighbors);
-    derive_rules(wanted);
+    derive_rules(config, wanted);
     derive_sysctls(facts, v4, v6, wanted);
     wanted->nat = format_nat(self, config);
 }
@@ -106,7 +106,7 @@ host_wanted_destroy(struct host_wanted *wanted)
     ip_prefix_list_destroy(&wanted->addresses);
     free(wanted->routes);
     ip_prefix_list_destroy(&wanted->neighbors);
-    ip_prefix_list_destroy(&wanted->rules);
+    free(wanted->rules);
     for (size_t i = 0; i < wanted->n_sysctls; i++) {
         free(wanted->sysctls[i].name);
     }
@@ -168,13 +168,24 @@ host_wanted_format(const struct host_wanted *wanted, struct ds *ds)
         }
         ds_put_char(ds, '\n');
     }
-    for (size_t i = 0; i < wanted->rules.n; i++) {
-        const struct ip_prefix *from = &wanted->rules.elems[i];
+    for (size_t i = 0; i < wanted->n_rules; i++) {
+        const struct host_rule *rule = &wanted->rules[i];
 
-        ds_put_cstr(ds, "rule from ");
-        ip_prefix_format(from, ds);
-        ds_put_cstr(ds, (ip_prefix_length(from) ? "\n"
-                         : " iif "HOST_GATEWAY"\n"));
+        ds_put_format(ds, "rule %"PRIu32" from ", rule->priority);
+        ip_prefix_format(&rule->from, ds);
+        if (ip_prefix_length(&rule->to)) {
+            ds_put_cstr(ds, " to ");
+            ip_prefix_format(&rule->to, ds);
+        }
+        if (rule->mark) {
+            ds_put_format(ds, " mark 0x%"PRIx32, rule->mark);
+        }
+        ds_put_cstr(ds, rule->by_gateway ? " iif "HOST_GATEWAY : "");
+        if (rule->table) {
+            ds_put_format(ds, " table %"PRIu32"\n", rule->table);
+        } else {
+            ds_put_cstr(ds, " drop\n");
+        }
     }
     for (size_t i = 0; i < wanted->n_sysctls; i++) {
         const struct host_sysctl *s = &wanted->sysctls[i];
@@ -252,35 +263,82 @@ derive_peer(const struct node *peer, const struct node *self,
     }
 }
 
+/* Adds a copy of 'rule'. */
+static void
+add_rule(struct host_wanted *wanted, const struct host_rule *rule)
+{
+    wanted->rules = xrealloc(wanted->rules, ((wanted->n_rules + 1)
+                                             * sizeof *wanted->rules));
+    wanted->rules[wanted->n_rules++] = *rule;
+}
+
 /* What comes from a pod network takes the tunnel to a peer's own address: what
  * pods send by way of the host, and what the host answers as the gateway,
  * which would leave by the uplink otherwise, in clear. */
 static void
-derive_rules(struct host_wanted *wanted)
+derive_peer_rules(const struct ip_prefix *all, struct host_wanted *wanted)
+{
+    bool v4 = ip_is_v4(&all->addr);
+    struct host_rule rule = {
+        .from = *all, .to = *all, .by_gateway = true,
+        .priority = HOST_RULE_PRIORITY, .table = HOST_RT_TABLE
+    };
+    bool any = false;
+
+    for (size_t i = 0; i < wanted->n_routes; i++) {
+        const struct host_route *r = &wanted->routes[i];
+
+        any |= r->table == HOST_RT_TABLE && ip_is_v4(&r->dst.addr) == v4;
+    }
+    if (!any) {
+        return;
+    }
+    add_rule(wanted, &rule);
+    rule.by_gateway = false;
+    for (size_t i = 0; i < wanted->addresses.n; i++) {
+        rule.from = (struct ip_prefix) { wanted->addresses.elems[i].addr,
+                                         128 };
+        if (ip_is_v4(&rule.from.addr) == v4) {
+            add_rule(wanted, &rule);
+        }
+    }
+}
+
+/* What has yet to be judged goes to pods, or nowhere. */
+static void
+derive_judging_rules(const struct config *config, const struct ip_prefix *all,
+                     struct host_wanted *wanted)
+{
+    bool v4 = ip_is_v4(&all->addr);
+    struct host_rule rule = {
+        .from = *all, .to = *all, .by_gateway = true,
+        .mark = LATEEN_MARK_UNJUDGED, .priority = HOST_RULE_PRIORITY + 2
+    };
+
+    if (!nft_has_family(&wanted->addresses, v4)) {
+        return;
+    }
+    add_rule(wanted, &rule);
+    rule.priority = HOST_RULE_PRIORITY + 1;
+    rule.table = RT_TABLE_MAIN;
+    for (size_t i = 0; i < config->cluster_cidrs.n; i++) {
+        rule.to = config->cluster_cidrs.elems[i];
+        if (ip_is_v4(&rule.to.addr) == v4) {
+            add_rule(wanted, &rule);
+        }
+    }
+}
+
+static void
+derive_rules(const struct config *config, struct host_wanted *wanted)
 {
     for (int v4 = 1; v4 >= 0; v4--) {
-        bool any = false;
-
-        for (size_t i = 0; i < wanted->n_routes; i++) {
-            const struct host_route *r = &wanted->routes[i];
-
-            any |= r->table == HOST_RT_TABLE && ip_is_v4(&r->dst.addr) == v4;
-        }
-        if (!any) {
-            continue;
-        }
         const struct ip_prefix all = {
             v4 ? in6_addr_mapped_ipv4(0) : in6addr_any, v4 ? 96 : 0
         };
-        ip_prefix_list_add(&wanted->rules, &all);
-        for (size_t i = 0; i < wanted->addresses.n; i++) {
-            const struct ip_prefix p = { wanted->addresses.elems[i].addr,
-                                         128 };
 
-            if (ip_is_v4(&p.addr) == v4) {
-                ip_prefix_list_add(&wanted->rules, &p);
-            }
-        }
+        derive_peer_rules(&all, wanted);
+        derive_judging_rules(config, &all, wanted);
     }
 }
 

@@ -22,6 +22,10 @@
  * table HOST_RT_TABLE first, which leads to the peers' addresses through the
  * tunnel.  The node's own packets to its peers stay on the underlay.
  *
+ * What policies have yet to judge (LATEEN_MARK_UNJUDGED) is routed to pods and
+ * to peers in that way, or dropped by another rule: where the datapath is the
+ * kernel's, that holds without nftables, which others flush.
+ *
  * Everything here belongs to the main thread. */
 
 #ifndef LATEEN_HOST_H
@@ -46,7 +50,8 @@ struct sset;
 
 #define HOST_RTPROT 76          /* Protocol number of our routes and rules. */
 #define HOST_RT_TABLE 0x4c61    /* Routing table for what comes from pods. */
-#define HOST_RULE_PRIORITY 0x4c6 /* Priority of the rule that leads there. */
+#define HOST_RULE_PRIORITY 0x4c6 /* Priority of the rule that leads there, and
+                                 * of those that follow it. */
 
 /* What host_wanted_derive() has to know of this machine. */
 struct host_facts {
@@ -68,6 +73,16 @@ struct host_route {
                                  * is wanted. */
 };
 
+/* A routing rule. */
+struct host_rule {
+    struct ip_prefix from;      /* A length of 0 stands for any. */
+    struct ip_prefix to;        /* Likewise, of the same family. */
+    bool by_gateway;            /* Only what comes in by the gateway device. */
+    uint32_t mark;              /* Only what has these bits, or 0. */
+    uint32_t priority;
+    uint32_t table;             /* To look up, or 0 to drop the packets. */
+};
+
 /* A sysctl. */
 struct host_sysctl {
     char *name;                 /* Below /proc/sys/net, with slashes. */
@@ -86,10 +101,8 @@ struct host_wanted {
     size_t n_routes;
     struct ip_prefix_list neighbors; /* The peers' gateways, full length, in
                                       * order and each once. */
-    struct ip_prefix_list rules; /* What HOST_RT_TABLE is for: packets from
-                                  * these addresses, full length; a length of
-                                  * 0 stands for all that come in by the
-                                  * gateway device. */
+    struct host_rule *rules;
+    size_t n_rules;
     struct host_sysctl *sysctls; /* In the order in which they are set. */
     size_t n_sysctls;
     char *nat;                  /* What stands inside "inet lateen_nat". */

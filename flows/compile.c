@@ -127,6 +127,11 @@ compile_policy_base(struct flow_batch *batch)
                        BIT_STRICT | BIT_OWN_NODE | BIT_PROXIED,
                        v6 ? "tcp6" : "tcp");
     }
+    /* What has yet to be judged must come back as the pod's that sent it. */
+    flow_batch_add(batch, "table=egress_policy,priority=550,"
+                   "pkt_mark=0x%x/0x%x,reg0=0x%x/0x%x actions=drop",
+                   LATEEN_MARK_UNJUDGED, LATEEN_MARK_UNJUDGED, END_GATEWAY,
+                   0xf | BIT_ISOLATED_SRC);
     flow_batch_add(batch, "table=egress_policy,priority=500,reg0=0/0x%x "
                    "actions=goto_table:ingress_policy", BIT_ISOLATED_SRC);
     flow_batch_add(batch, "table=egress_policy,priority=100,reg0=0x%x/0x%x "
@@ -332,9 +337,11 @@ compile_base(const struct compile_ctx *ctx, struct flow_batch *batch)
                    "table=ct_commit,priority=0 actions=goto_table:output");
 
     flow_batch_add(batch, "table=output,priority=110,reg0=0x%x/0x%x "
-                   "actions=mod_dl_src:"ETH_ADDR_FMT",output:"REG_OUT_PORT,
+                   "actions=mod_dl_src:"ETH_ADDR_FMT
+                   ",set_field:0x%x/0x%x->pkt_mark,output:"REG_OUT_PORT,
                    END_GATEWAY << 4 | BIT_UNJUDGED, 0xf0 | BIT_UNJUDGED,
-                   ETH_ADDR_ARGS(unjudged_mac));
+                   ETH_ADDR_ARGS(unjudged_mac), LATEEN_MARK_UNJUDGED,
+                   LATEEN_MARK_UNJUDGED);
     for (int to = END_TUNNEL; to <= END_POD; to++) {
         flow_batch_add(batch, "table=output,priority=100,"MATCH_TO
                        " actions=output:"REG_OUT_PORT, to);

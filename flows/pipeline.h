@@ -126,7 +126,8 @@ enum pipeline_end {
 /* Packet mark, in the host, on what a pod sends to a destination that the
  * host translates, as kube-proxy does, although no policy allows the packet as
  * it is: it may go on to the gateway device only, where it is judged by its
- * new destination. */
+ * new destination.  The kernel's datapath sets it itself; nftables do by
+ * UNJUDGED_MAC. */
 #define LATEEN_MARK_UNJUDGED 0x20000000
 
 /* OpenFlow cookies: 16 bits of mark, 8 bits for the kind of object that wants
