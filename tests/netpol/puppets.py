@@ -89,11 +89,15 @@ def nodes():
         return ["n%d" % i for i in range(1, int(file.read()) + 1)]
 
 
-def appctl(node, *args):
+def vswitchd(node):
+    """The process of the node's switch."""
     with open("%s/%s/ovs/ovs-vswitchd.pid" % (RUN, node),
               encoding="ascii") as file:
-        target = "%s/%s/ovs/ovs-vswitchd.%s.ctl" % (RUN, node,
-                                                    file.read().strip())
+        return file.read().strip()
+
+
+def appctl(node, *args):
+    target = "%s/%s/ovs/ovs-vswitchd.%s.ctl" % (RUN, node, vswitchd(node))
     return subprocess.run(["ovs-appctl", "-t", target, *args], check=True,
                           stdout=subprocess.PIPE, text=True).stdout
 
