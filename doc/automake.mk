@@ -8,6 +8,8 @@ dist_man_MANS += \
 	doc/lateenctl.8
 
 EXTRA_DIST += doc/lateenctl.bash
+# Written by "make check-long".
+EXTRA_DIST += $(wildcard $(srcdir)/doc/test-results.rst)
 dist_doc_DATA += \
 	README.md \
 	NEWS \
