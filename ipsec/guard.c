@@ -146,23 +146,41 @@ guard_wanted_destroy(struct guard_wanted *wanted)
     ip_prefix_list_destroy(&wanted->peers);
 }
 
+/* Appends the beginning of a rule for the packets of 'tunnel'.  Protocols have
+ * numbers here, because nft knows names from /etc/protocols alone. */
+static void
+format_tunnel(const struct guard_tunnel *tunnel, struct ds *ds)
+{
+    if (tunnel->protocol == IPPROTO_UDP) {
+        ds_put_format(ds, "    udp dport %"PRIu16, tunnel->port);
+    } else {
+        ds_put_cstr(ds, "    meta l4proto 47");
+    }
+}
+
 /* Appends a rule for each tunnel: its packets, if 'condition', are counted
- * and dropped.  Protocols have numbers here, because nft knows names from
- * /etc/protocols alone. */
+ * and dropped. */
 static void
 format_tunnel_rules(const struct guard_wanted *wanted, const char *condition,
                     enum guard_counter counter, struct ds *ds)
 {
     for (size_t i = 0; i < wanted->n_tunnels; i++) {
-        const struct guard_tunnel *tunnel = &wanted->tunnels[i];
-
-        if (tunnel->protocol == IPPROTO_UDP) {
-            ds_put_format(ds, "    udp dport %"PRIu16, tunnel->port);
-        } else {
-            ds_put_cstr(ds, "    meta l4proto 47");
-        }
+        format_tunnel(&wanted->tunnels[i], ds);
         ds_put_format(ds, "%s counter name %s drop\n", condition,
                       counter_names[counter]);
+    }
+}
+
+/* Appends a rule for each tunnel: its packets, if 'condition', are none of
+ * conntrack's business.  A tunnel's source port changes with what is inside,
+ * so each connection of a pod would take an entry of the host, too. */
+static void
+format_notrack_rules(const struct guard_wanted *wanted, const char *condition,
+                     struct ds *ds)
+{
+    for (size_t i = 0; i < wanted->n_tunnels; i++) {
+        format_tunnel(&wanted->tunnels[i], ds);
+        ds_put_format(ds, "%s notrack\n", condition);
     }
 }
 
@@ -318,8 +336,13 @@ guard_wanted_format_nft(const struct guard_wanted *wanted, struct ds *ds)
     format_tunnel_rules(wanted, " meta ipsec missing", GUARD_CLEAR_IN, ds);
     format_ipsec_rules("iifname \""HOST_GATEWAY"\"", ds);
     ds_put_cstr(ds, "  }\n"
+                "  chain sending {\n"
+                "    type filter hook output priority -300;\n");
+    format_notrack_rules(wanted, "", ds);
+    ds_put_cstr(ds, "  }\n"
                 "  chain straying {\n"
                 "    type filter hook prerouting priority -300;\n");
+    format_notrack_rules(wanted, " meta ipsec exists", ds);
     format_stray_in(wanted, ds);
     ds_put_cstr(ds, "  }\n"
                 "  chain forwarding {\n"

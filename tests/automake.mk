@@ -53,6 +53,7 @@ SYSTEM_TESTSUITE_AT = \
 	tests/system-environment.at \
 	tests/system-lab-macros.at \
 	tests/system-lab.at \
+	tests/system-mtu.at \
 	tests/vms-testsuite.at \
 	tests/vms.at
 

@@ -1,11 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Says what the packets of a capture of the underlay are: capture.py [-j] FILE
+"""Says what the packets of a capture of the underlay are.
+
+usage: capture.py [-j | --esp] FILE
 
 Reads a pcap file with link type Ethernet or Linux cooked (v1, v2).  Each line
 is a kind and how many packets there are of it; with -j, a JSON object.  Clear
 tunnel packets have kinds of their own, and so have packets of the pods'
-networks that are in no tunnel at all."""
+networks that are in no tunnel at all.  With --esp, each line is the length of
+an ESP packet, its IP header included, and "fragment" if it is none or only
+part of one."""
 
 import ipaddress
 import json
@@ -16,6 +20,8 @@ from collections import Counter
 PODS = (ipaddress.ip_network("10.244.0.0/16"),
         ipaddress.ip_network("fd00:10:244::/48"))
 LINK_HEADERS = {1: (14, 12), 113: (16, 14), 276: (20, 0)}
+# What tests put into their packets: it can be read in none but clear ones.
+MARK = b"LATEEN-CLEAR"
 UDP_TUNNELS = {4789: "clear-vxlan", 6081: "clear-geneve"}
 
 
@@ -56,6 +62,12 @@ def ip_payload(ethertype, data):
 
 
 def kind(ethertype, data):
+    what = kind_by_headers(ethertype, data)
+    return ("clear-mark" if MARK in data and not what.startswith("clear-")
+            else what)
+
+
+def kind_by_headers(ethertype, data):
     packet = ip_payload(ethertype, data)
     if packet is None:
         return "arp" if ethertype == 0x0806 else "other"
@@ -81,7 +93,28 @@ def kind(ethertype, data):
     return {6: "tcp", 17: "udp"}.get(protocol, "other")
 
 
+def esp_lengths(path):
+    """Yields a line for each ESP packet."""
+    for ethertype, data in packets(path):
+        what = kind(ethertype, data)
+        if ethertype == 0x0800:
+            length = struct.unpack_from("!H", data, 2)[0]
+            fragment = struct.unpack_from("!H", data, 6)[0] & 0x3fff
+        elif ethertype == 0x86dd:
+            length = 40 + struct.unpack_from("!H", data, 4)[0]
+            fragment = data[6] == 44
+        else:
+            continue
+        if fragment:
+            yield f"{length} fragment"
+        elif what in ("esp", "esp-in-udp"):
+            yield str(length)
+
+
 def main():
+    if sys.argv[1] == "--esp":
+        print("\n".join(esp_lengths(sys.argv[-1])))
+        return
     as_json = sys.argv[1] == "-j"
     counts = Counter(kind(*packet) for packet in packets(sys.argv[-1]))
     if as_json:

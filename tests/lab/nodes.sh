@@ -123,6 +123,11 @@ up_network() {
 # -------
 
 up_ovs() {
+    start_ovsdb "$1"
+    start_vswitchd "$1"
+}
+
+start_ovsdb() {
     local node=$1 dir=$run/$1/ovs
     mkdir -p "$dir"
     [ -e "$dir/conf.db" ] ||
@@ -133,7 +138,6 @@ up_ovs() {
         --unixctl="$dir/ovsdb-server.ctl" --detach --no-chdir \
         --log-file="$run/log/$node-ovsdb-server.log" -vconsole:off 2>/dev/null
     in_node "$node" ovs-vsctl --no-wait init
-    start_vswitchd "$node"
 }
 
 start_vswitchd() {
@@ -529,6 +533,7 @@ cmd_daemon() {
     charon) pidfile=$run/$node/charon.pid ;;
     lateend) pidfile=$run/$node/lateen/lateend.pid ;;
     vswitchd) pidfile=$run/$node/ovs/ovs-vswitchd.pid ;;
+    ovsdb) pidfile=$run/$node/ovs/ovsdb-server.pid ;;
     esac
     case ${3:-} in
     stop) stop_daemon "$pidfile" ;;
@@ -577,7 +582,7 @@ delete) cmd_delete "$@" ;;
 settle) wait_for_manifests ;;
 exec) cmd_exec "$@" ;;
 capture) cmd_capture "$@" ;;
-charon | lateend | vswitchd) cmd_daemon "$command" "$@" ;;
+charon | lateend | vswitchd | ovsdb) cmd_daemon "$command" "$@" ;;
 status) cmd_status ;;
 *) die "unknown command \"$command\" (see lab help)" ;;
 esac
