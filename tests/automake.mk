@@ -62,6 +62,7 @@ TESTSUITE_AT += \
 	tests/host.at \
 	tests/mtu.at
 SYSTEM_TESTSUITE_AT += \
+	tests/system-netpol.at \
 	tests/system-policy.at \
 	tests/system-runtime.at \
 	tests/system-userspace-lab.at

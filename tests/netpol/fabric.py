@@ -224,13 +224,19 @@ class Fabric:
 
     # Pods.
 
-    def become(self, cluster, probes):
+    def become(self, cluster, probes, start=False):
         """Makes the lab what the cluster is, with whatever else the probes
-        need."""
+        need.  At the start of a case, pods of the last one that are in the
+        same place stay attached."""
         state = cluster.state()
         wanted = {key: pod for key, pod in cluster.pods.items()
                   if not pod.get("hostNetwork")}
         strangers = self.strangers(cluster, probes)
+        for name, attachment in self.attachments.items():
+            if start and attachment.pod and name in wanted and all(
+                    attachment.pod.get(what) == wanted[name].get(what)
+                    for what in ("node", "ip", "ip6")):
+                attachment.pod = wanted[name]
         self.detach([
             name for name, attachment in self.attachments.items()
             if (attachment.pod is not wanted.get(name)
