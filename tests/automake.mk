@@ -295,6 +295,7 @@ EXTRA_DIST += \
 	tests/netpol/conversations.py \
 	tests/netpol/edits.py \
 	tests/netpol/fabric.py \
+	tests/netpol/matters.py \
 	tests/netpol/mutants.py \
 	tests/netpol/packets.py \
 	tests/netpol/prober.py \

@@ -206,16 +206,16 @@ test_netpol(int argc, char *argv[])
     struct ds line = DS_EMPTY_INITIALIZER;
     struct netpol np;
 
-    if (argc != 7) {
+    if (argc != 8) {
         ovs_fatal(0, "usage: %s BRIDGE RUNDIR NODE ADDRESS GATEWAY-MAC "
-                  "CLUSTER-CIDR,...", argv[0]);
+                  "CLUSTER-CIDR,... DATAPATH-TYPE", argv[0]);
     }
     fatal_ignore_sigpipe();
     vlog_set_levels(NULL, VLF_CONSOLE, VLL_WARN);
     memset(&np, 0, sizeof np);
     np.config.tunnel_type = TUNNEL_GENEVE;
     np.config.tunnel_port = 6081;
-    np.config.datapath_type = "netdev";
+    np.config.datapath_type = argv[7];
     add_prefixes(&np.config.cluster_cidrs, argv[6]);
     np.node = argv[3];
     np.ctx.config = &np.config;
@@ -241,5 +241,6 @@ test_netpol(int argc, char *argv[])
     return 0;
 }
 LATEEN_TEST_REGISTER("netpol",
-                     "BRIDGE RUNDIR NODE ADDRESS GATEWAY-MAC CLUSTER-CIDR,...",
+                     "BRIDGE RUNDIR NODE ADDRESS GATEWAY-MAC CLUSTER-CIDR,... "
+                     "DATAPATH-TYPE",
                      test_netpol);

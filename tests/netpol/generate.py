@@ -436,6 +436,8 @@ def judged(cluster, probe):
 
 def probes(cluster, rng, options):
     """What to probe now: all of it, or as many as the options say."""
+    if options.probes == 0:
+        return []
     found = list(connections(cluster, options.protocols, options.strangers))
     if options.probes == "pairs":
         pairs = {}
