@@ -2,6 +2,7 @@
 """The node between pods: what it translates as kube-proxy does, what it
 forwards, and what it sends itself."""
 
+import shutil
 import socket
 import subprocess
 import time
@@ -12,6 +13,7 @@ from puppets import (MARKERS, Failure, Pod, lab, policy, run_in,
 
 OUTSIDE, NODE, PEER = "198.51.100.1", "192.0.2.1", "192.0.2.2"
 PORT = 8080
+IPTABLES = shutil.which("iptables", path="/usr/sbin:/sbin")
 UNROUTED, ROUTED = "10.96.0.77", "10.96.200.1"
 UNJUDGED_MAC = bytes.fromhex("0e4c61746575")
 SERVICES = """table ip service {
@@ -67,6 +69,12 @@ class Service:
         self.rules = SERVICES % {name: getattr(self, name).ip[4]
                                  for name in ("near", "far", "other")}
         run_in("n1", "nft", "-f", "-", stdin=self.rules)
+        if IPTABLES:
+            for address, pod in ("10.96.0.14", self.far), ("10.96.0.15",
+                                                           self.other):
+                run_in("n1", IPTABLES, "-w", "-t", "nat", "-A", "PREROUTING",
+                       "-d", address, "-p", "tcp", "--dport", "80", "-j",
+                       "DNAT", "--to", "%s:%d" % (pod.ip[4], PORT))
         run_in("n1", "ip", "route", "add", "10.96.128.0/17", "via",
                "192.0.2.254")
         self.policies()
@@ -86,7 +94,7 @@ class Service:
         for server in self.servers.values():
             server.clients()
         with socket_in(netns, socket.AF_INET, socket.SOCK_STREAM) as sock:
-            sock.settimeout(5 if who else 1.2)
+            sock.settimeout(10 if who else 1.2 if self.on_kernel else 0.6)
             try:
                 sock.connect((address, port))
             except OSError:
@@ -112,6 +120,8 @@ class Service:
         for address, port, who in (
                 ("10.96.0.10", 80, "near"), ("10.96.0.11", 80, "far"),
                 ("10.96.0.12", 80, None), ("10.96.0.13", 80, None),
+                ("10.96.0.14", 80, IPTABLES and "far"),
+                ("10.96.0.15", 80, None),
                 (NODE, 8081, None), (NODE, 8082, "near"),
                 (NODE, PORT, "node"), (PEER, PORT, None),
                 (self.other.ip[4], PORT, None), (OUTSIDE, PORT, None)):
