@@ -113,7 +113,9 @@ def ofctl(command, flow):
     for node in nodes():
         run_in(node, "env", "OVS_RUNDIR=%s/%s/ovs" % (RUN, node),
                "ovs-ofctl", *command.split(), "br-int", flow)
-        appctl(node, "revalidator/purge")
+        # The second dump has begun after the change.
+        for _ in range(2):
+            appctl(node, "revalidator/wait")
 
 
 def recompute():
