@@ -78,6 +78,11 @@ liblateen_a_SOURCES += \
 	agent/cluster.h
 
 liblateen_a_SOURCES += \
+	agent/control-flows.c \
+	agent/control-flows.h \
+	agent/control-json.c \
+	agent/control-json.h \
+	agent/control-policies.c \
 	agent/control.c \
 	agent/control.h
 

@@ -9,20 +9,17 @@
 
 #include "agent/config.h"
 #include "cluster.h"
+#include "control-flows.h"
+#include "control-json.h"
 #include "flows/flow-table.h"
 #include "flows/ofctrl.h"
-#include "flows/pipeline.h"
 #include "host.h"
 #include "ipsec/guard.h"
 #include "ipsec/ike.h"
 #include "lateend.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
-#include "openvswitch/match.h"
-#include "openvswitch/ofp-actions.h"
-#include "openvswitch/ofp-flow.h"
 #include "openvswitch/ofp-port.h"
-#include "openvswitch/ofp-table.h"
 #include "openvswitch/poll-loop.h"
 #include "ovsdb.h"
 #include "packets.h"
@@ -41,75 +38,6 @@ struct waiter {
 };
 
 static struct ovs_list waiters = OVS_LIST_INITIALIZER(&waiters);
-
-/* JSON. */
-
-static void
-put(struct json *object, const char *name, struct json *value)
-{
-    json_object_put(object, name, value);
-}
-
-static void
-put_string(struct json *object, const char *name, const char *s)
-{
-    put(object, name, s ? json_string_create(s) : json_null_create());
-}
-
-static void
-put_bool(struct json *object, const char *name, bool value)
-{
-    put(object, name, json_boolean_create(value));
-}
-
-static void
-put_integer(struct json *object, const char *name, long long int value)
-{
-    put(object, name, json_integer_create(value));
-}
-
-/* Replies with 'json', which it takes. */
-static void
-reply(struct unixctl_conn *conn, struct json *json)
-{
-    char *s = json_to_string(json, JSSF_SORT);
-
-    unixctl_command_reply(conn, s);
-    free(s);
-    json_destroy(json);
-}
-
-/* The member 'name' of 'row' as a string, "" if it has none. */
-static const char *
-row_string(const struct json *row, const char *name)
-{
-    const struct json *value = shash_find_data(json_object(row), name);
-
-    return value && value->type == JSON_STRING ? json_string(value) : "";
-}
-
-static int
-compare_named_rows(const void *a_, const void *b_)
-{
-    static const char *const members[] = { "namespace", "name", "interface" };
-    const struct json *const *a = a_;
-    const struct json *const *b = b_;
-    int cmp = 0;
-
-    for (size_t i = 0; i < ARRAY_SIZE(members) && !cmp; i++) {
-        cmp = strcmp(row_string(*a, members[i]), row_string(*b, members[i]));
-    }
-    return cmp;
-}
-
-/* Replies with the array 'rows', which it takes, in the order of names. */
-static void
-reply_by_name(struct unixctl_conn *conn, struct json *rows)
-{
-    qsort(rows->array.elems, rows->array.n, sizeof *rows->array.elems,
-          compare_named_rows);
-    reply(conn, rows);
-}
 
 /* The addresses of 'list', or its prefixes, as an array. */
 static struct json *
@@ -137,7 +65,7 @@ refusals_to_json(const struct lateend *d)
 
     LIST_FOR_EACH (r, list_node, ofctrl_refusals(d->ofctrl)) {
         json_array_add(array, json_string_create_nocopy(
-                           xasprintf("%s: %s", r->flow, r->error)));
+                           control_refusal_text(d, r)));
     }
     return array;
 }
@@ -284,16 +212,6 @@ control_nodes(struct unixctl_conn *conn, int argc OVS_UNUSED,
     reply_by_name(conn, rows);
 }
 
-/* What an attachment is called, to be freed: its pod's name, or its
- * container's. */
-static char *
-attachment_name(const struct attachment *a)
-{
-    return (a->pod_name
-            ? xasprintf("pod %s/%s", a->pod_namespace, a->pod_name)
-            : xasprintf("container %s", a->obj.name));
-}
-
 static void
 control_pods(struct unixctl_conn *conn, int argc OVS_UNUSED,
              const char *argv[] OVS_UNUSED, void *d_)
@@ -346,187 +264,6 @@ control_ipsec(struct unixctl_conn *conn, int argc OVS_UNUSED,
         return;
     }
     reply(conn, ike_status_to_json(d->ike));
-}
-
-/* flows */
-
-/* A dump of flows under way. */
-struct flows_dump {
-    struct unixctl_conn *conn;
-    const struct lateend *d;
-    struct json *rows;
-};
-
-static char *
-owner_name(const struct lateend *d, ovs_be64 cookie)
-{
-    const struct model_object *obj;
-
-    if (cookie == compile_base_cookie()) {
-        return xstrdup("pipeline");
-    }
-    MODEL_FOR_EACH (obj, MODEL_NODE, &d->model) {
-        if (compile_cookie(obj) == cookie) {
-            return xasprintf("node %s", obj->name);
-        }
-    }
-    MODEL_FOR_EACH (obj, MODEL_ATTACHMENT, &d->model) {
-        if (compile_cookie(obj) == cookie) {
-            return attachment_name(attachment_cast(obj));
-        }
-    }
-    return xasprintf("0x%"PRIx64, ntohll(cookie));
-}
-
-static int
-compare_rows(const void *a_, const void *b_)
-{
-    const struct json *a = *(const struct json *const *) a_;
-    const struct json *b = *(const struct json *const *) b_;
-    const struct shash *oa = json_object(a), *ob = json_object(b);
-    long long int ta = json_integer(shash_find_data(oa, "tableId"));
-    long long int tb = json_integer(shash_find_data(ob, "tableId"));
-
-    if (ta != tb) {
-        return ta < tb ? -1 : 1;
-    }
-    ta = json_integer(shash_find_data(oa, "priority"));
-    tb = json_integer(shash_find_data(ob, "priority"));
-    if (ta != tb) {
-        return ta > tb ? -1 : 1;
-    }
-    return strcmp(json_string(shash_find_data(oa, "match")),
-                  json_string(shash_find_data(ob, "match")));
-}
-
-static void
-flows_cb(const struct ofputil_flow_stats *fs, const char *error, void *dump_)
-{
-    struct flows_dump *dump = dump_;
-
-    if (!fs) {
-        if (error) {
-            unixctl_command_reply_error(dump->conn, error);
-            json_destroy(dump->rows);
-        } else {
-            qsort(dump->rows->array.elems, dump->rows->array.n,
-                  sizeof *dump->rows->array.elems, compare_rows);
-            reply(dump->conn, dump->rows);
-        }
-        free(dump);
-        return;
-    }
-
-    const struct ofputil_table_map *names
-        = flow_table_names(dump->d->flow_table);
-    struct ofpact_format_params params = { .table_map = names };
-    struct json *row = json_object_create();
-    const char *table = pipeline_table_name(fs->table_id);
-    struct ds ds = DS_EMPTY_INITIALIZER;
-
-    params.s = &ds;
-    put_integer(row, "tableId", fs->table_id);
-    put_string(row, "table", table ? table : "-");
-    put_integer(row, "priority", fs->priority);
-    put_integer(row, "packets", fs->packet_count);
-    put_integer(row, "bytes", fs->byte_count);
-    put(row, "cookie", json_string_create_nocopy(
-            xasprintf("0x%"PRIx64, ntohll(fs->cookie))));
-    put(row, "owner",
-        json_string_create_nocopy(owner_name(dump->d, fs->cookie)));
-    put(row, "match", json_string_create_nocopy(
-            match_to_string(&fs->match, NULL, OFP_DEFAULT_PRIORITY)));
-    ofpacts_format(fs->ofpacts, fs->ofpacts_len, &params);
-    put(row, "actions", json_string_create_nocopy(ds_steal_cstr(&ds)));
-    json_array_add(dump->rows, row);
-}
-
-/* The table of that name or number; OFPTT_ALL if there is none. */
-static uint8_t
-parse_table(const char *s)
-{
-    for (const struct pipeline_table *t = pipeline_tables; t->name; t++) {
-        unsigned int id;
-
-        if (!strcmp(s, t->name)
-            || (str_to_uint(s, 10, &id) && id == t->id)) {
-            return t->id;
-        }
-    }
-    return OFPTT_ALL;
-}
-
-/* The cookie of the pod "NAMESPACE/NAME", or 0. */
-static ovs_be64
-find_pod_cookie(const struct lateend *d, const char *name)
-{
-    const struct model_object *obj;
-
-    MODEL_FOR_EACH (obj, MODEL_ATTACHMENT, &d->model) {
-        const struct attachment *a = attachment_cast(obj);
-        size_t n = a->pod_namespace ? strlen(a->pod_namespace) : 0;
-
-        if (!strcmp(a->obj.name, name) || !strcmp(a->container_id, name)
-            || (a->pod_name && !strncmp(name, a->pod_namespace, n)
-                && name[n] == '/' && !strcmp(name + n + 1, a->pod_name))) {
-            return compile_cookie(obj);
-        }
-    }
-    return 0;
-}
-
-static void
-control_flows(struct unixctl_conn *conn, int argc, const char *argv[],
-              void *d_)
-{
-    const struct lateend *d = d_;
-    ovs_be64 cookie = htonll(COOKIE_MARK);
-    ovs_be64 mask = htonll(COOKIE_MARK_MASK);
-    uint8_t table = OFPTT_ALL;
-    char *error = NULL;
-
-    if (argc == 3 && !strcmp(argv[1], "table")) {
-        table = parse_table(argv[2]);
-        if (table == OFPTT_ALL) {
-            error = xasprintf("the pipeline has no table \"%s\"", argv[2]);
-        }
-    } else if (argc == 3 && !strcmp(argv[1], "pod")) {
-        cookie = find_pod_cookie(d, argv[2]);
-        mask = OVS_BE64_MAX;
-        if (!cookie) {
-            error = xasprintf("no pod \"%s\" is attached to this node "
-                              "(NAMESPACE/NAME is wanted)", argv[2]);
-        }
-    } else if (argc == 3 && !strcmp(argv[1], "node")) {
-        const struct node *node = model_find_node(&d->model, argv[2]);
-
-        if (node) {
-            cookie = compile_cookie(&node->obj);
-            mask = OVS_BE64_MAX;
-        } else {
-            error = xasprintf("the cluster has no node \"%s\"", argv[2]);
-        }
-    } else if (argc > 1) {
-        error = xstrdup("flows takes \"pod\", \"node\" or \"table\" and a "
-                        "name");
-    }
-    if (!error && !ofctrl_is_connected(d->ofctrl)) {
-        const char *why = ofctrl_last_error(d->ofctrl);
-
-        error = xasprintf("the switch is not connected%s%s",
-                          why ? ": " : "", why ? why : "");
-    }
-    if (error) {
-        unixctl_command_reply_error(conn, error);
-        free(error);
-        return;
-    }
-
-    struct flows_dump *dump = xmalloc(sizeof *dump);
-    dump->conn = conn;
-    dump->d = d;
-    dump->rows = json_array_create_empty();
-    ofctrl_request_flows(d->ofctrl, table, cookie, mask, flows_cb, dump);
 }
 
 /* wait, recompute */
@@ -598,9 +335,9 @@ control_init(struct lateend *d)
     unixctl_command_register("nodes", "", 0, 0, control_nodes, d);
     unixctl_command_register("pods", "", 0, 0, control_pods, d);
     unixctl_command_register("ipsec", "", 0, 0, control_ipsec, d);
-    unixctl_command_register("flows", "[pod|node|table NAME]", 0, 2,
-                             control_flows, d);
     unixctl_command_register("wait", "for synced", 0, 2,
                              control_wait_command, d);
+    control_flows_init(d);
+    control_policies_init(d);
     unixctl_command_register("recompute", "", 0, 0, control_recompute, d);
 }

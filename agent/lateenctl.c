@@ -19,7 +19,7 @@
 /* How long an answer may take, in seconds, unless --timeout says otherwise. */
 #define DEFAULT_TIMEOUT 30
 
-#define MAX_COLUMNS 8
+#define MAX_COLUMNS 10
 
 /* A column of a table: what stands above it, and the member of each row that
  * fills it. */
@@ -50,6 +50,17 @@ static const struct column flow_columns[] = {
     { "PACKETS", "packets" }, { "OWNER", "owner" }, { "MATCH", "match" },
     { "ACTIONS", "actions" }, { NULL, NULL }
 };
+static const struct column policy_columns[] = {
+    { "NAMESPACE", "namespace" }, { "NAME", "name" }, { "RULES", "rules" },
+    { "PODS HERE", "podsHere" }, { "PODS", "pods" }, { "FLOWS", "flows" },
+    { "REALISED", "realised" }, { "WHY NOT", "why" }, { NULL, NULL }
+};
+static const struct column policy_stats_columns[] = {
+    { "NAMESPACE", "namespace" }, { "NAME", "name" }, { "RULES", "rules" },
+    { "PODS HERE", "podsHere" }, { "PODS", "pods" }, { "FLOWS", "flows" },
+    { "PACKETS", "packets" }, { "CONNECTIONS", "connections" },
+    { "REALISED", "realised" }, { "WHY NOT", "why" }, { NULL, NULL }
+};
 static const struct column ipsec_columns[] = {
     { "PEER", "peer" }, { "ADDRESS", "address" }, { "STATE", "state" },
     { "ALGORITHM", "algorithm" }, { "AGE", "age" },
@@ -62,7 +73,10 @@ static const struct command commands[] = {
     { "nodes", "", "the nodes of the cluster", node_columns },
     { "pods", "", "the pods and containers attached to this node",
       pod_columns },
-    { "flows", "[--pod NAMESPACE/NAME | --node NODE | --table TABLE]",
+    { "policies", "[--stats]", "the network policies, and whether they are "
+      "in force", policy_columns },
+    { "flows", "[--pod NAMESPACE/NAME | --policy NAMESPACE/NAME | "
+      "--node NODE |\n         --table TABLE]",
       "the flows in the switch, with the objects that want them",
       flow_columns },
     { "ipsec", "", "the state of encryption, peer by peer", ipsec_columns },
@@ -277,6 +291,8 @@ main(int argc, char *argv[])
     enum {
         OPT_POD = 256,
         OPT_NODE,
+        OPT_POLICY,
+        OPT_STATS,
         OPT_TABLE,
         OPT_FOR,
     };
@@ -288,6 +304,8 @@ main(int argc, char *argv[])
         { "version", no_argument, NULL, 'V' },
         { "pod", required_argument, NULL, OPT_POD },
         { "node", required_argument, NULL, OPT_NODE },
+        { "policy", required_argument, NULL, OPT_POLICY },
+        { "stats", no_argument, NULL, OPT_STATS },
         { "table", required_argument, NULL, OPT_TABLE },
         { "for", required_argument, NULL, OPT_FOR },
         { NULL, 0, NULL, 0 },
@@ -296,7 +314,7 @@ main(int argc, char *argv[])
     const char *filter = NULL;
     const char *args[2];
     size_t n_args = 0;
-    bool json = false;
+    bool json = false, stats = false;
     int timeout = DEFAULT_TIMEOUT;
     char *tail;
     int c;
@@ -324,14 +342,20 @@ main(int argc, char *argv[])
         case 'V':
             printf("lateenctl (Lateen) %s\n", PACKAGE_VERSION);
             return 0;
+        case OPT_STATS:
+            stats = true;
+            break;
         case OPT_POD:
         case OPT_NODE:
+        case OPT_POLICY:
         case OPT_TABLE:
         case OPT_FOR:
             if (n_args) {
-                die(2, "at most one of --pod, --node, --table and --for");
+                die(2, "at most one of --pod, --policy, --node, --table "
+                    "and --for");
             }
             filter = (c == OPT_POD ? "pod" : c == OPT_NODE ? "node"
+                      : c == OPT_POLICY ? "policy"
                       : c == OPT_TABLE ? "table" : "for");
             args[n_args++] = filter;
             args[n_args++] = optarg;
@@ -358,13 +382,22 @@ main(int argc, char *argv[])
         die(2, "%s takes no option --%s", command->name, filter);
     }
 
+    const struct column *columns = command->columns;
+    if (stats) {
+        if (strcmp(command->name, "policies")) {
+            die(2, "%s takes no option --stats", command->name);
+        }
+        args[n_args++] = "stats";
+        columns = policy_stats_columns;
+    }
+
     char *path = ctl_socket_path(target);
     json_t *answer = ask(path, command->name, args, n_args, timeout);
     if (json) {
         json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
         putchar('\n');
-    } else if (command->columns && json_is_array(answer)) {
-        print_table(answer, command->columns);
+    } else if (columns && json_is_array(answer)) {
+        print_table(answer, columns);
     } else if (json_is_object(answer)) {
         print_object(answer, 0);
     } else {

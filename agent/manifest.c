@@ -159,6 +159,35 @@ add_object(struct manifest *m)
     return memset(&m->objects[m->n_objects++], 0, sizeof *m->objects);
 }
 
+/* Checks what no object uses: a misspelt "namespace" would put an object where
+ * it is not meant to be. */
+static void
+check_metadata(const struct yaml_node *meta, struct yaml_report *report)
+{
+    static const char *const keys[] = {
+        "name", "namespace", "labels", "annotations", "generateName",
+        "selfLink", "uid", "resourceVersion", "generation",
+        "creationTimestamp", "deletionTimestamp",
+        "deletionGracePeriodSeconds", "ownerReferences", "finalizers",
+        "managedFields", NULL
+    };
+    const struct yaml_node *annotations
+        = get_collection(meta, "annotations", YAML_MAPPING, report);
+
+    yaml_expect_keys(report, meta, keys);
+    for (size_t i = 0; annotations && i < annotations->n; i++) {
+        const struct yaml_node *child = annotations->children[i];
+        const char *text;
+
+        if (!name_is_annotation_key(child->key)) {
+            yaml_error(report, child, "\"%s\" cannot be the key of an "
+                       "annotation: " NAME_LABEL_KEY, child->key);
+        } else if (!yaml_is_null(child)) {
+            yaml_string(report, child, &text);
+        }
+    }
+}
+
 /* Parses an object of a known 'kind'. */
 static void
 parse_object(const struct yaml_node *node, const struct kind *kind,
@@ -171,7 +200,8 @@ parse_object(const struct yaml_node *node, const struct kind *kind,
 
     if (kind->namespaced) {
         namespace = peek_string(meta, "namespace");
-        if (!yaml_get(meta, "namespace")) {
+        if (!yaml_get(meta, "namespace")
+            || (namespace && !*namespace)) {
             namespace = "default";
         }
     }
@@ -202,11 +232,12 @@ parse_object(const struct yaml_node *node, const struct kind *kind,
         }
     }
     const struct yaml_node *ns_node = yaml_get(meta, "namespace");
-    if (namespace && ns_node && yaml_string(report, ns_node, &text)
+    if (namespace && ns_node && yaml_string(report, ns_node, &text) && *text
         && !name_is_dns_label(text)) {
         yaml_error(report, ns_node, "\"%s\" cannot be the name of a "
                    "namespace: " NAME_DNS_LABEL, text);
     }
+    check_metadata(meta, report);
     kind->parse(node, report, mo->object, &mo->wants_ips);
     if (report->n_errors) {
         model_object_free(mo->object);
@@ -457,9 +488,13 @@ static void
 parse_policy(const struct yaml_node *root, struct yaml_report *report,
              struct model_object *object, bool *wants_ips OVS_UNUSED)
 {
+    static const char *const keys[] = {
+        "apiVersion", "kind", "metadata", "spec", "status", NULL
+    };
     /* Labels of a policy mean nothing, but the API server looks at them. */
     struct smap labels = SMAP_INITIALIZER(&labels);
 
+    yaml_expect_keys(report, root, keys);
     parse_labels(root, report, &labels);
     smap_destroy(&labels);
     policy_cast(object)->spec = policy_spec_parse(yaml_get(root, "spec"),

@@ -325,6 +325,19 @@ model_find(const struct model *model, enum model_kind kind,
     return NULL;
 }
 
+struct model_object *
+model_find_id(const struct model *model, enum model_kind kind, uint64_t id)
+{
+    struct model_object *obj;
+
+    HMAP_FOR_EACH_WITH_HASH (obj, id_node, hash_uint64(id), &model->ids) {
+        if (obj->id == id && obj->kind == kind && !obj->deleted) {
+            return obj;
+        }
+    }
+    return NULL;
+}
+
 void
 model_forget(struct model *model, uint64_t seen)
 {

@@ -163,6 +163,10 @@ void model_remove(struct model *, enum model_kind, const char *namespace,
 struct model_object *model_find(const struct model *, enum model_kind,
                                 const char *namespace, const char *name);
 
+/* Returns the object of that kind whose 'id' it is, or NULL. */
+struct model_object *model_find_id(const struct model *, enum model_kind,
+                                   uint64_t id);
+
 /* Frees the removed objects whose change is 'seen' or older: every reader has
  * dealt with them. */
 void model_forget(struct model *, uint64_t seen);

@@ -4,8 +4,12 @@
 #include <config.h>
 #include "agent/names.h"
 
+#include <ctype.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "util.h"
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz0123456789"
 #define ALPHANUMERIC LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -64,6 +68,19 @@ name_is_label_key(const char *s)
         s = slash + 1;
     }
     return is_word(s, strlen(s), 63, ALPHANUMERIC, ALPHANUMERIC "-_.");
+}
+
+bool
+name_is_annotation_key(const char *s)
+{
+    char *lower = xstrdup(s);
+
+    for (char *p = lower; *p; p++) {
+        *p = tolower((unsigned char) *p);
+    }
+    bool ok = name_is_label_key(lower);
+    free(lower);
+    return ok;
 }
 
 bool

@@ -33,6 +33,9 @@ bool name_is_dns_subdomain(const char *s);
 /* The key of a label of an object. */
 bool name_is_label_key(const char *s);
 
+/* The key of an annotation: its prefix may have capitals. */
+bool name_is_annotation_key(const char *s);
+
 /* The value of a label of an object; it may be empty. */
 bool name_is_label_value(const char *s);
 

@@ -189,8 +189,9 @@ parse_port(const struct yaml_node *node, struct yaml_report *report,
     long long int number;
     int i = 0;
 
-    *port = (struct policy_port) { .name = NULL };
-    if (!yaml_expect_keys(report, node, keys)) {
+    *port = (struct policy_port) { .protocol = IPPROTO_TCP };
+    /* Null is an empty entry for the API server. */
+    if (yaml_is_null(node) || !yaml_expect_keys(report, node, keys)) {
         return;
     }
     if (protocol) {
@@ -250,7 +251,8 @@ parse_rules(const struct yaml_node *node, struct yaml_report *report,
         const struct yaml_node *ports = yaml_get(child, "ports");
         struct policy_rule *rule = &dir->rules[i];
 
-        if (!yaml_expect_keys(report, child, keys)) {
+        /* Null is an empty entry for the API server. */
+        if (yaml_is_null(child) || !yaml_expect_keys(report, child, keys)) {
             continue;
         }
         if (peers && yaml_expect(report, peers, YAML_SEQUENCE)) {

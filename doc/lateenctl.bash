@@ -4,7 +4,7 @@
 _lateenctl()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="status nodes pods flows ipsec wait recompute"
+    local commands="status nodes pods policies flows ipsec wait recompute"
     local word command="" words=""
 
     for word in "${COMP_WORDS[@]:1:COMP_CWORD - 1}"; do
@@ -22,13 +22,18 @@ _lateenctl()
         words=$(ovs-vsctl --timeout=2 --bare --columns=name \
                     list Flow_Table 2>/dev/null)
         ;;
+    --policy)
+        words=$(lateenctl --timeout=2 policies 2>/dev/null |
+                    awk 'NR > 1 { print $1 "/" $2 }')
+        ;;
     --for)
         words="synced"
         ;;
     *)
         case $command in
         "") words="$commands --output --target --timeout --help --version" ;;
-        flows) words="--pod --node --table" ;;
+        policies) words="--stats" ;;
+        flows) words="--pod --policy --node --table" ;;
         wait) words="--for=synced" ;;
         esac
         ;;

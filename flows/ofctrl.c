@@ -133,6 +133,8 @@ struct ofctrl {
     uint32_t first_xid;         /* Of the deltas. */
     ovs_be32 last_xid;          /* Of what ends the state. */
     struct ovs_list refusals;   /* Contains "struct ofctrl_refusal"s. */
+    char *(*title)(ovs_be64 cookie, const void *aux); /* Or NULL. */
+    const void *title_aux;
 
     /* Realization. */
     struct reval *reval;
@@ -497,6 +499,15 @@ ofctrl_find_refusal(const struct ofctrl *oc, ovs_be64 cookie)
     return NULL;
 }
 
+void
+ofctrl_set_title(struct ofctrl *oc,
+                 char *(*title)(ovs_be64 cookie, const void *aux),
+                 const void *aux)
+{
+    oc->title = title;
+    oc->title_aux = aux;
+}
+
 static void
 refusal_destroy(struct ofctrl_refusal *refusal)
 {
@@ -528,8 +539,11 @@ refuse(struct ofctrl *oc, const struct flow_delta *delta, const char *error)
     }
     refusal->error = xstrdup(error);
     ovs_list_push_back(&oc->refusals, &refusal->list_node);
-    VLOG_WARN_RL(&rl, "the switch refuses a flow (%s), and its owner is set "
-                 "aside: %s", error, refusal->flow);
+    char *title = oc->title ? oc->title(delta->cookie, oc->title_aux) : NULL;
+    VLOG_WARN_RL(&rl, "%s%sthe switch refuses a flow (%s), and its owner is "
+                 "set aside: %s", title ? title : "", title ? ": " : "",
+                 error, refusal->flow);
+    free(title);
 }
 
 /* Drops the refusals of owners that have changed. */

@@ -84,6 +84,12 @@ struct ofctrl_refusal {
     char *error;                /* What the switch said. */
 };
 
+/* Has what is logged of a refusal begin with what 'title', called with 'aux',
+ * says of the owner, in a string to be freed. */
+void ofctrl_set_title(struct ofctrl *, char *(*title)(ovs_be64 cookie,
+                                                      const void *aux),
+                      const void *aux);
+
 /* The owners that are set aside, "struct ofctrl_refusal"s. */
 const struct ovs_list *ofctrl_refusals(const struct ofctrl *);
 

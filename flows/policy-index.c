@@ -84,8 +84,19 @@ conj_id_taken(const struct policy_index *pi, uint32_t id)
     return hmap_first_with_hash(&pi->conjs, id) != NULL;
 }
 
-static const struct identity *
-find_identity_id(const struct policy_index *pi, uint32_t id)
+const struct policy_conj *
+policy_index_find_conj(const struct policy_index *pi, uint32_t id)
+{
+    const struct policy_conj *conj;
+
+    HMAP_FOR_EACH_WITH_HASH (conj, id_node, id, &pi->conjs) {
+        return conj;
+    }
+    return NULL;
+}
+
+const struct identity *
+policy_index_find_identity(const struct policy_index *pi, uint32_t id)
 {
     const struct identity *identity;
 
@@ -93,6 +104,18 @@ find_identity_id(const struct policy_index *pi, uint32_t id)
         return identity;
     }
     return NULL;
+}
+
+bool
+identity_takes_part(const struct identity *identity,
+                    const struct index_policy *policy)
+{
+    for (size_t i = 0; i < identity->n_members; i++) {
+        if (identity->members[i].policy == policy) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Policies. */
@@ -155,6 +178,7 @@ conj_create(struct policy_index *pi, const struct index_policy *ip,
         ip->id, ip->id >> 32, side, rule, port, number
     };
 
+    conj->policy = ip;
     conj->side = side;
     conj->rule = rule;
     conj->port = port;
@@ -713,7 +737,7 @@ identity_get(struct policy_index *pi, const struct pod *pod,
     identity->key = ds_steal_cstr(&key);
     identity->id = hash;
     while (identity->id <= IDENTITY_RESERVED
-           || find_identity_id(pi, identity->id)) {
+           || policy_index_find_identity(pi, identity->id)) {
         identity->id++;
     }
     identity->namespace = xstrdup(pod->obj.namespace);
@@ -880,6 +904,16 @@ policy_index_find_attachment(const struct policy_index *pi,
                              const struct attachment *a)
 {
     return find_end(pi, true, NULL, a->obj.name);
+}
+
+const struct identity *
+policy_index_find_pod_identity(const struct policy_index *pi,
+                               const struct pod *pod)
+{
+    const struct index_end *end
+        = pod ? find_end(pi, false, pod->obj.namespace, pod->obj.name) : NULL;
+
+    return end ? end->identity : NULL;
 }
 
 static void

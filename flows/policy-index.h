@@ -33,6 +33,7 @@
 
 struct attachment;
 struct model;
+struct pod;
 struct policy;
 struct policy_rule;
 
@@ -51,6 +52,7 @@ enum policy_side {
 struct policy_conj {
     struct hmap_node id_node;   /* In the index's 'conjs', by 'id'. */
     uint32_t id;
+    const struct index_policy *policy; /* Whose it is. */
     enum policy_side side;
     int rule;
     int port;                   /* Which port of the rule, one with a name; -1
@@ -164,10 +166,24 @@ bool policy_index_owns(const struct policy_index *, const struct index_end *,
 const struct index_end *policy_index_find_attachment(
     const struct policy_index *, const struct attachment *);
 
+/* The identity of a pod, which may be NULL; NULL if it has none. */
+const struct identity *policy_index_find_pod_identity(
+    const struct policy_index *, const struct pod *);
+
 /* The index's view of a policy, or NULL. */
 const struct index_policy *policy_index_find(const struct policy_index *,
                                              const char *namespace,
                                              const char *name);
+
+/* The conjunction of that number and the identity of that one, or NULL. */
+const struct policy_conj *policy_index_find_conj(const struct policy_index *,
+                                                 uint32_t id);
+const struct identity *policy_index_find_identity(const struct policy_index *,
+                                                  uint32_t id);
+
+/* Whether 'identity' is selected by 'policy' or is a peer of a rule of it. */
+bool identity_takes_part(const struct identity *identity,
+                         const struct index_policy *policy);
 
 /* The rule that 'conj', a conjunction of 'policy', is of. */
 const struct policy_rule *index_policy_rule(const struct index_policy *policy,

@@ -65,7 +65,8 @@ SYSTEM_TESTSUITE_AT += \
 	tests/system-netpol.at \
 	tests/system-policy.at \
 	tests/system-runtime.at \
-	tests/system-userspace-lab.at
+	tests/system-userspace-lab.at \
+	tests/system-visibility.at
 SYSTEM_TESTSUITE_AT += \
 	tests/system-guard.at \
 	tests/system-host.at

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The command "policies": what each policy is for, which flows serve it, what
+ * they have counted, and whether it is in force.
+ *
+ * Flows and counters are the switch's own: flows that several policies share
+ * count for each.  A packet that more than one rule allows is counted by one
+ * of them. */
+
+#include <config.h>
+#include "control-flows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/policy.h"
+#include "control-json.h"
+#include "flows/flow-table.h"
+#include "flows/ofctrl.h"
+#include "flows/pipeline.h"
+#include "hash.h"
+#include "lateend.h"
+#include "openvswitch/json.h"
+#include "openvswitch/match.h"
+#include "openvswitch/ofp-flow.h"
+#include "openvswitch/ofp-table.h"
+#include "packets.h"
+#include "unixctl.h"
+#include "util.h"
+
+/* What is found out of a policy. */
+struct policy_row {
+    struct hmap_node hmap_node; /* In 'rows', by 'id'. */
+    uint64_t id;                /* The object's. */
+    size_t n_here;              /* Selected pods of this node... */
+    size_t n_pods;              /* ...and of all. */
+    uint64_t n_flows, n_packets, n_connections;
+
+    /* Looked at last, each to be counted once. */
+    const void *identity;
+    uint64_t flow;
+};
+
+/* A request under way. */
+struct policies_dump {
+    struct unixctl_conn *conn;
+    const struct lateend *d;
+    bool stats;
+    struct hmap rows;           /* Contains "struct policy_row"s. */
+    uint64_t flow;              /* Number of the flow looked at. */
+    const struct ofputil_flow_stats *fs;
+};
+
+static struct policy_row *
+find_row(struct policies_dump *dump, uint64_t id)
+{
+    struct policy_row *row;
+
+    HMAP_FOR_EACH_WITH_HASH (row, hmap_node, hash_uint64(id), &dump->rows) {
+        if (row->id == id) {
+            return row;
+        }
+    }
+    row = xzalloc(sizeof *row);
+    row->id = id;
+    hmap_insert(&dump->rows, &row->hmap_node, hash_uint64(id));
+    return row;
+}
+
+static void
+count_flow(const struct index_policy *ip, void *dump_)
+{
+    struct policies_dump *dump = dump_;
+    struct policy_row *row = find_row(dump, ip->id);
+    const struct match *match = &dump->fs->match;
+
+    if (row->flow == dump->flow) {
+        return;
+    }
+    row->flow = dump->flow;
+    row->n_flows++;
+    if (match->wc.masks.conj_id) {
+        row->n_packets += dump->fs->packet_count;
+        if (match->flow.ct_state & match->wc.masks.ct_state & CS_NEW) {
+            row->n_connections += dump->fs->packet_count;
+        }
+    }
+}
+
+/* Counts the pods that policies select. */
+static void
+count_pods(struct policies_dump *dump)
+{
+    const struct identity *identity;
+    const struct index_end *end;
+
+    HMAP_FOR_EACH (identity, id_node, &dump->d->sync.policies.ids) {
+        size_t n_here = 0, n_pods = 0;
+
+        LIST_FOR_EACH (end, identity_node, &identity->ends) {
+            *(end->is_attachment ? &n_here : &n_pods) += 1;
+        }
+        for (size_t i = 0; i < identity->n_members; i++) {
+            const struct index_member *m = &identity->members[i];
+            struct policy_row *row = find_row(dump, m->policy->id);
+
+            if (m->rule < 0 && row->identity != identity) {
+                row->identity = identity;
+                row->n_here += n_here;
+                row->n_pods += n_pods;
+            }
+        }
+    }
+}
+
+/* Whether 'r' keeps a part of 'ip' out of the switch. */
+static bool
+refusal_concerns(const struct lateend *d, const struct ofctrl_refusal *r,
+                 const struct index_policy *ip)
+{
+    const struct policy_index *pi = &d->sync.policies;
+    uint64_t cookie = ntohll(r->cookie);
+    uint64_t id = cookie & COOKIE_ID_MASK;
+    const struct identity *identity = NULL;
+    const struct index_end *end;
+    const struct attachment *a;
+
+    switch ((cookie & ~COOKIE_MARK_MASK) >> COOKIE_KIND_SHIFT) {
+    case COOKIE_BASE:
+        return true;
+    case COOKIE_POLICY:
+        return id == ip->id;
+    case COOKIE_IDENTITY:
+        identity = policy_index_find_identity(pi, id);
+        break;
+    case COOKIE_ATTACHMENT:
+        a = attachment_cast(model_find_id(&d->model, MODEL_ATTACHMENT, id));
+        end = a ? policy_index_find_attachment(pi, a) : NULL;
+        identity = end ? end->identity : NULL;
+        break;
+    case COOKIE_POD:
+        identity = policy_index_find_pod_identity(
+            pi, pod_cast(model_find_id(&d->model, MODEL_POD, id)));
+        break;
+    }
+    return identity && identity_takes_part(identity, ip);
+}
+
+/* Returns why 'obj', a policy, is not in force, to be freed, or NULL. */
+static char *
+why_not_realized(const struct lateend *d, const struct model_object *obj,
+                 const char *error)
+{
+    const struct index_policy *ip
+        = policy_index_find(&d->sync.policies, obj->namespace, obj->name);
+    const struct ofctrl_refusal *r;
+
+    if (error) {
+        return xstrdup(error);
+    } else if (!ip || obj->changed > d->sync.seen) {
+        return xstrdup("not compiled yet");
+    }
+    LIST_FOR_EACH (r, list_node, ofctrl_refusals(d->ofctrl)) {
+        if (refusal_concerns(d, r, ip)) {
+            char *text = control_refusal_text(d, r);
+            char *why = xasprintf("the switch refuses a flow of %s", text);
+
+            free(text);
+            return why;
+        }
+    }
+    return (ofctrl_realized(d->ofctrl) < flow_table_seqno(d->flow_table)
+            ? xstrdup("not in the switch yet") : NULL);
+}
+
+/* Answers, with what the switch has, or without it because of 'error'. */
+static void
+policies_answer(struct policies_dump *dump, const char *error)
+{
+    const struct lateend *d = dump->d;
+    struct json *rows = json_array_create_empty();
+    const struct model_object *obj;
+    struct policy_row *row;
+
+    count_pods(dump);
+    MODEL_FOR_EACH (obj, MODEL_POLICY, &d->model) {
+        const struct policy_spec *spec = policy_cast(obj)->spec;
+        struct json *json = json_object_create();
+        char *why = why_not_realized(d, obj, error);
+
+        row = find_row(dump, obj->id);
+        put_string(json, "namespace", obj->namespace);
+        put_string(json, "name", obj->name);
+        put_integer(json, "rules",
+                    spec->ingress.n_rules + spec->egress.n_rules);
+        put_integer(json, "podsHere", row->n_here);
+        put_integer(json, "pods", row->n_pods);
+        if (!error) {
+            put_integer(json, "flows", row->n_flows);
+        }
+        if (!error && dump->stats) {
+            put_integer(json, "packets", row->n_packets);
+            put_integer(json, "connections", row->n_connections);
+        }
+        put_bool(json, "realised", !why);
+        put_string(json, "why", why);
+        free(why);
+        json_array_add(rows, json);
+    }
+    reply_by_name(dump->conn, rows);
+
+    HMAP_FOR_EACH_POP (row, hmap_node, &dump->rows) {
+        free(row);
+    }
+    hmap_destroy(&dump->rows);
+    free(dump);
+}
+
+static void
+policies_cb(const struct ofputil_flow_stats *fs, const char *error,
+            void *dump_)
+{
+    struct policies_dump *dump = dump_;
+
+    if (!fs) {
+        policies_answer(dump, error);
+        return;
+    }
+    dump->fs = fs;
+    dump->flow++;
+    control_flow_policies(dump->d, fs, count_flow, dump);
+}
+
+static void
+control_policies(struct unixctl_conn *conn, int argc, const char *argv[],
+                 void *d_)
+{
+    const struct lateend *d = d_;
+    struct policies_dump *dump;
+
+    if (argc > 1 && strcmp(argv[1], "stats")) {
+        unixctl_command_reply_error(conn, "policies takes \"stats\" or "
+                                    "nothing");
+        return;
+    }
+    dump = xzalloc(sizeof *dump);
+    dump->conn = conn;
+    dump->d = d;
+    dump->stats = argc > 1;
+    hmap_init(&dump->rows);
+    if (ofctrl_is_connected(d->ofctrl)) {
+        ofctrl_request_flows(d->ofctrl, OFPTT_ALL, htonll(COOKIE_MARK),
+                             htonll(COOKIE_MARK_MASK), policies_cb, dump);
+    } else {
+        policies_answer(dump, "the switch is not connected");
+    }
+}
+
+void
+control_policies_init(struct lateend *d)
+{
+    unixctl_command_register("policies", "[stats]", 0, 1, control_policies,
+                             d);
+}
