@@ -197,7 +197,7 @@ struct flows_dump {
     struct unixctl_conn *conn;
     const struct lateend *d;
     struct json *rows;
-    bool of_policy;             /* Only flows of the policy with 'policy_id'. */
+    bool of_policy;             /* Only flows of a policy, this one. */
     uint64_t policy_id;
     bool found;                 /* It is, of the flow looked at. */
 };

@@ -137,7 +137,9 @@ start_ovsdb() {
         --remote="punix:$dir/db.sock" --pidfile="$dir/ovsdb-server.pid" \
         --unixctl="$dir/ovsdb-server.ctl" --detach --no-chdir \
         --log-file="$run/log/$node-ovsdb-server.log" -vconsole:off 2>/dev/null
-    in_node "$node" ovs-vsctl --no-wait init
+    # As ovs-ctl does.
+    in_node "$node" ovs-vsctl --no-wait init -- set Open_vSwitch . \
+        "ovs-version=$(ovs-vswitchd --version | sed 's/.*) //; q')"
 }
 
 start_vswitchd() {
