@@ -120,6 +120,10 @@ RUN_SUITE = $(SHELL) $(1) -C tests AUTOTEST_PATH='$(abs_top_builddir)' \
 	$(TESTSUITEFLAGS)
 SUITES_NEED = all tests/atconfig tests/atlocal
 
+# All that suites need, so that several can run at once.
+.PHONY: suites
+suites: $(SUITES_NEED) $(TESTSUITE) $(SYSTEM_TESTSUITES)
+
 CHECK_LOCAL += check-testsuite
 .PHONY: check-testsuite
 check-testsuite: $(SUITES_NEED) $(TESTSUITE)
