@@ -51,6 +51,9 @@ liblateen_a_SOURCES += \
 liblateen_a_SOURCES += \
 	agent/catalog.c \
 	agent/catalog.h \
+	agent/config-get.c \
+	agent/config-ipsec.c \
+	agent/config-private.h \
 	agent/config.c \
 	agent/config.h \
 	agent/file.c \

@@ -7,17 +7,31 @@
 #include "agent/config.h"
 #include "model.h"
 
-const struct in6_addr *
-node_tunnel_address(const struct node *node, int family)
+static const struct in6_addr *
+first_of_family(const struct ip_prefix_list *list, int family)
 {
-    for (size_t i = 0; i < node->addresses.n; i++) {
-        const struct in6_addr *a = &node->addresses.elems[i].addr;
+    for (size_t i = 0; i < list->n; i++) {
+        const struct in6_addr *a = &list->elems[i].addr;
 
         if (ip_is_v4(a) == (family == AF_INET)) {
             return a;
         }
     }
     return NULL;
+}
+
+const struct in6_addr *
+node_tunnel_address(const struct node *node, int family)
+{
+    return first_of_family(&node->addresses, family);
+}
+
+const struct in6_addr *
+peer_tunnel_address(const struct config *config, const struct node *node,
+                    int family)
+{
+    return first_of_family(config->tunnel_external ? &node->external_addresses
+                           : &node->addresses, family);
 }
 
 int
@@ -33,7 +47,7 @@ cluster_tunnel_family(const struct model *model, const struct config *config,
         return config->tunnel_family;
     }
     MODEL_FOR_EACH (obj, MODEL_NODE, model) {
-        if (!node_tunnel_address(node_cast(obj), AF_INET)) {
+        if (!peer_tunnel_address(config, node_cast(obj), AF_INET)) {
             return AF_INET6;
         }
     }

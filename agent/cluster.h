@@ -10,10 +10,16 @@ struct config;
 struct model;
 struct node;
 
-/* The address of 'node' that its tunnel packets carry in 'family', AF_INET or
+/* The address of 'node' itself for its tunnel packets in 'family', AF_INET or
  * AF_INET6: the first of that family.  NULL if it has none.  Belongs to
  * 'node'. */
 const struct in6_addr *node_tunnel_address(const struct node *node,
+                                           int family);
+
+/* The same as the other nodes see it: another one where a NAT is before each
+ * node. */
+const struct in6_addr *peer_tunnel_address(const struct config *,
+                                           const struct node *node,
                                            int family);
 
 /* The family that the node 'self' speaks to its peers: what 'config' says, or

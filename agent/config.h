@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include "agent/ip.h"
 #include "openvswitch/compiler.h"
+#include "svec.h"
 
 enum tunnel_type {
     TUNNEL_GENEVE,
@@ -25,6 +26,7 @@ enum ipsec_mode {
 /* What the file says, with defaults filled in.  Strings are owned by the
  * struct and not NULL unless the comment says so. */
 struct config {
+    unsigned int serial;        /* Each that is read has another one. */
     char *node;                 /* This node's name; the host's by default. */
     char *bridge;
     char *datapath_type;        /* "system" or "netdev". */
@@ -33,10 +35,20 @@ struct config {
     uint16_t tunnel_port;       /* UDP destination port; 0 for GRE. */
     int tunnel_family;          /* AF_INET or AF_INET6; 0 for what the nodes
                                  * have. */
+    bool tunnel_external;       /* To the peers' ExternalIP: a NAT is before
+                                 * each node. */
 
     enum ipsec_mode ipsec_mode;
     char *psk_file;             /* NULL if there is none. */
     char *vici_socket;
+    struct svec ike_proposals;  /* As swanctl.conf(5) has them, the best one */
+    struct svec esp_proposals;  /* first; checked; at least one each. */
+    unsigned int ike_rekey;     /* Seconds until an IKE SA gets new keys, */
+    unsigned int esp_rekey;     /* and a CHILD SA. */
+    unsigned int dpd_delay;     /* Seconds of silence until a peer is asked
+                                 * whether it is there. */
+    unsigned int replay_window; /* Packets. */
+    bool udp_encap;             /* ESP always in UDP (RFC 3948). */
 
     char *source_dir;           /* The directory of "source: dir:...". */
 

@@ -192,9 +192,10 @@ control_nodes(struct unixctl_conn *conn, int argc OVS_UNUSED,
 
     MODEL_FOR_EACH (obj, MODEL_NODE, &d->model) {
         const struct node *node = node_cast(obj);
-        const struct in6_addr *ip
-            = node_tunnel_address(node, d->tunnel_family);
         bool self = !strcmp(obj->name, d->node);
+        const struct in6_addr *ip
+            = self ? node_tunnel_address(node, d->tunnel_family)
+            : peer_tunnel_address(d->config, node, d->tunnel_family);
         struct json *row = json_object_create();
 
         put_string(row, "name", obj->name);

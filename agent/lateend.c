@@ -277,13 +277,8 @@ derive_tunnel(struct lateend *d)
     if (d->config->mtu) {
         d->mtu = d->config->mtu;
     } else if (ip && host_find_uplink(d->host, ip, &uplink)) {
-        struct mtu_path path = {
-            .uplink = uplink.mtu,
-            .gre = d->config->tunnel_type == TUNNEL_GRE,
-            .v6 = d->tunnel_family == AF_INET6,
-            .esp = d->config->ipsec_mode == IPSEC_REQUIRED,
-        };
-        d->mtu = mtu_of_pods(&path);
+        d->mtu = mtu_derive(d->config, uplink.mtu,
+                            d->tunnel_family == AF_INET6);
     }
 }
 

@@ -386,6 +386,8 @@ parse_node(const struct yaml_node *root, struct yaml_report *report,
 
         if (type && !strcmp(type, "InternalIP") && address) {
             parse_address(address, report, &node->addresses);
+        } else if (type && !strcmp(type, "ExternalIP") && address) {
+            parse_address(address, report, &node->external_addresses);
         }
     }
 }

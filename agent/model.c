@@ -102,6 +102,7 @@ node_uninit(struct node *node)
     smap_destroy(&node->labels);
     ip_prefix_list_destroy(&node->pod_cidrs);
     ip_prefix_list_destroy(&node->addresses);
+    ip_prefix_list_destroy(&node->external_addresses);
 }
 
 static void
@@ -164,7 +165,9 @@ node_equals(const struct node *a, const struct node *b)
 {
     return (smap_equal(&a->labels, &b->labels)
             && ip_prefix_list_equals(&a->pod_cidrs, &b->pod_cidrs)
-            && ip_prefix_list_equals(&a->addresses, &b->addresses));
+            && ip_prefix_list_equals(&a->addresses, &b->addresses)
+            && ip_prefix_list_equals(&a->external_addresses,
+                                     &b->external_addresses));
 }
 
 static bool

@@ -66,7 +66,8 @@ struct node {
     struct smap labels;
     struct ip_prefix_list pod_cidrs; /* spec.podCIDRs, masked. */
     struct ip_prefix_list addresses; /* status.addresses of type InternalIP,
-                                      * each of full length. */
+                                      * each of full length, */
+    struct ip_prefix_list external_addresses; /* and of type ExternalIP. */
 };
 
 /* A namespace (core/v1 Namespace). */

@@ -484,7 +484,7 @@ compile_peer(const struct compile_ctx *ctx, const struct node *node,
              struct flow_batch *batch)
 {
     const struct in6_addr *remote
-        = node_tunnel_address(node, ctx->tunnel_family);
+        = peer_tunnel_address(ctx->config, node, ctx->tunnel_family);
     if (!remote || ctx->tunnel == OFPP_NONE || ctx->gateway == OFPP_NONE) {
         return;
     }

@@ -32,5 +32,7 @@ liblateen_a_SOURCES += \
 	ipsec/ike-status.c \
 	ipsec/ike.c \
 	ipsec/ike.h \
+	ipsec/proposal.c \
+	ipsec/proposal.h \
 	ipsec/psk.c \
 	ipsec/psk.h

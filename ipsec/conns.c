@@ -29,6 +29,25 @@ put_list(struct json *object, const char *key, char *item)
                     json_array_create_1(json_string_create_nocopy(item)));
 }
 
+/* A list of 'proposals'. */
+static void
+put_proposals(struct json *object, const char *key,
+              const struct svec *proposals)
+{
+    struct json *list = json_array_create_empty();
+
+    for (size_t i = 0; i < proposals->n; i++) {
+        json_array_add(list, json_string_create(proposals->names[i]));
+    }
+    json_object_put(object, key, list);
+}
+
+static void
+put_seconds(struct json *object, const char *key, unsigned int seconds)
+{
+    json_object_put_format(object, key, "%us", seconds);
+}
+
 /* A traffic selector: 'ip' with the protocol and port in brackets.  They are
  * numbers: names need /etc/protocols, which a small node may not have. */
 static char *
@@ -42,22 +61,21 @@ selector(const struct in6_addr *ip, const char *what)
 }
 
 static struct json *
-child(const struct in6_addr *local, const char *local_what,
-      const struct in6_addr *remote, const char *remote_what, bool starts,
-      uint32_t reqid)
+child(const struct config *config, const struct in6_addr *local,
+      const char *local_what, const struct in6_addr *remote,
+      const char *remote_what, bool starts, uint32_t reqid)
 {
     struct json *c = json_object_create();
 
     put_list(c, "local_ts", selector(local, local_what));
     put_list(c, "remote_ts", selector(remote, remote_what));
-    put_list(c, "esp_proposals", xstrdup("aes256gcm16-x25519"));
+    put_proposals(c, "esp_proposals", &config->esp_proposals);
     put(c, "mode", "transport");
     put(c, "start_action", starts ? "trap|start" : "trap");
     put(c, "close_action", "trap");
     put(c, "dpd_action", "trap");
-    put(c, "rekey_time", "1h");
-    /* The default window of 32 packets is too narrow for several CPUs. */
-    put(c, "replay_window", "256");
+    put_seconds(c, "rekey_time", config->esp_rekey);
+    json_object_put_format(c, "replay_window", "%u", config->replay_window);
     json_object_put_format(c, "priority", "%d", CONNS_PRIORITY);
     json_object_put_format(c, "reqid", "%"PRIu32, reqid);
     return c;
@@ -77,11 +95,14 @@ connection(const struct config *config, const char *self, const char *peer,
     put(conn, "version", "2");
     put_list(conn, "local_addrs", ip_to_string(local));
     put_list(conn, "remote_addrs", ip_to_string(remote));
-    put_list(conn, "proposals", xstrdup("aes256gcm16-prfsha256-x25519"));
+    put_proposals(conn, "proposals", &config->ike_proposals);
     put(conn, "mobike", "no");
     put(conn, "keyingtries", "0");
-    put(conn, "rekey_time", "4h");
-    put(conn, "dpd_delay", "10s");
+    put_seconds(conn, "rekey_time", config->ike_rekey);
+    put_seconds(conn, "dpd_delay", config->dpd_delay);
+    if (config->udp_encap) {
+        put(conn, "encap", "yes");
+    }
     /* A peer that has been restarted says so, and its old SAs go.  That is
      * all: where two nodes start at once, "replace" would end both. */
     put(conn, "unique", "no");
@@ -97,14 +118,17 @@ connection(const struct config *config, const char *self, const char *peer,
 
     if (config->tunnel_type == TUNNEL_GRE) {
         json_object_put(children, "gre",
-                        child(local, "47", remote, "47", starts, reqid));
+                        child(config, local, "47", remote, "47", starts,
+                              reqid));
     } else {
         char *port = xasprintf("17/%d", config->tunnel_port);
 
         json_object_put(children, "out",
-                        child(local, "17", remote, port, starts, reqid));
+                        child(config, local, "17", remote, port, starts,
+                              reqid));
         json_object_put(children, "in",
-                        child(local, port, remote, "17", starts, reqid + 1));
+                        child(config, local, port, remote, "17", starts,
+                              reqid + 1));
         free(port);
     }
     json_object_put(conn, "children", children);
@@ -174,7 +198,8 @@ conns_derive(const struct model *model, const struct config *config,
     reqids = xmalloc(n * sizeof *reqids);
     for (size_t i = 0; i < n; i++) {
         const struct in6_addr *remote
-            = node_tunnel_address(model_find_node(model, names[i]), family);
+            = peer_tunnel_address(config, model_find_node(model, names[i]),
+                                  family);
 
         reqids[i] = choose_reqid(names[i], reqids, i);
         if (remote && strcmp(names[i], self_name)) {

@@ -92,6 +92,14 @@ guard_counter_name(enum guard_counter counter)
 
 /* What is wanted. */
 
+static void
+add_prefixes(const struct ip_prefix_list *from, struct ip_prefix_list *to)
+{
+    for (size_t i = 0; i < from->n; i++) {
+        ip_prefix_list_add(to, &from->elems[i]);
+    }
+}
+
 void
 guard_wanted_derive(const struct config *config, const struct model *model,
                     const char *node, struct guard_wanted *wanted)
@@ -115,9 +123,11 @@ guard_wanted_derive(const struct config *config, const struct model *model,
     MODEL_FOR_EACH (obj, MODEL_NODE, model) {
         const struct node *peer = node_cast(obj);
 
-        for (size_t i = 0; strcmp(obj->name, node) && i < peer->addresses.n;
-             i++) {
-            ip_prefix_list_add(&wanted->peers, &peer->addresses.elems[i]);
+        if (strcmp(obj->name, node)) {
+            add_prefixes(&peer->addresses, &wanted->peers);
+            if (config->tunnel_external) {
+                add_prefixes(&peer->external_addresses, &wanted->peers);
+            }
         }
     }
 }

@@ -60,10 +60,8 @@ struct ike_conn {
 
 /* What of the configuration matters here. */
 struct ike_settings {
+    unsigned int serial;
     enum ipsec_mode mode;
-    enum tunnel_type tunnel_type;
-    uint16_t tunnel_port;
-    int tunnel_family;
     char *psk_file;
     char *vici_socket;
 };

@@ -95,15 +95,10 @@ take_settings(struct ike *ike, const struct config *config)
 {
     struct ike_settings *s = &ike->settings;
 
-    if (ike->client
-        && s->mode == config->ipsec_mode
-        && s->tunnel_type == config->tunnel_type
-        && s->tunnel_port == config->tunnel_port
-        && s->tunnel_family == config->tunnel_family
-        && nullable_string_is_equal(s->psk_file, config->psk_file)
-        && !strcmp(s->vici_socket, config->vici_socket)) {
+    if (ike->client && s->serial == config->serial) {
         return false;
     }
+    s->serial = config->serial;
     if (!ike->client || strcmp(s->vici_socket, config->vici_socket)) {
         if (ike->client) {
             ike_client_reset(ike->client, "charon's socket is another one");
@@ -114,9 +109,6 @@ take_settings(struct ike *ike, const struct config *config)
         ike_set_string(&s->vici_socket, config->vici_socket);
     }
     s->mode = config->ipsec_mode;
-    s->tunnel_type = config->tunnel_type;
-    s->tunnel_port = config->tunnel_port;
-    s->tunnel_family = config->tunnel_family;
     ike_set_string(&s->psk_file, config->psk_file);
     ike->idle = false;
     ike->next_try = ike->next_key = time_msec();

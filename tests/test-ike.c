@@ -23,6 +23,21 @@
 #include "unixctl.h"
 #include "util.h"
 
+/* With a configuration's defaults, or what 'file' says. */
+static struct config *
+make_config(const char *file)
+{
+    static const char text[] = "{source: dir:/d, cluster-cidrs: [10.0.0.0/8]}";
+    struct config *config;
+    char *error = (file ? config_load(file, &config)
+                   : config_parse("default", text, strlen(text), &config));
+
+    if (error) {
+        ovs_fatal(0, "%s", error);
+    }
+    return config;
+}
+
 /* "off", or geneve, vxlan, gre, or "PORT" for geneve on another port; with
  * "4" or "6" appended for a family. */
 static void
@@ -84,25 +99,31 @@ print_json(const struct json *json)
     free(text);
 }
 
-/* conns TUNNEL SELF NODE=ADDRESS,... ... */
+/* conns TUNNEL|FILE SELF NODE=ADDRESS,... ...: with a tunnel, or with all that
+ * a file of configuration says. */
 static int
 test_conns(int argc, char *argv[])
 {
-    struct config config = { .tunnel_port = 0 };
+    struct config *config;
     struct json *all = json_object_create();
     struct shash conns = SHASH_INITIALIZER(&conns);
     struct shash_node *node;
     struct model model;
 
     if (argc < 3) {
-        ovs_fatal(0, "usage: conns TUNNEL SELF NODE=ADDRESS,... ...");
+        ovs_fatal(0, "usage: conns TUNNEL|FILE SELF NODE=ADDRESS,... ...");
     }
-    set_tunnel(&config, argv[1]);
+    if (strchr(argv[1], '.')) {
+        config = make_config(argv[1]);
+    } else {
+        config = make_config(NULL);
+        set_tunnel(config, argv[1]);
+    }
     model_init(&model);
     for (int i = 3; i < argc; i++) {
         put_node(&model, argv[i]);
     }
-    conns_derive(&model, &config, argv[2], &conns);
+    conns_derive(&model, config, argv[2], &conns);
     SHASH_FOR_EACH (node, &conns) {
         json_object_put(all, node->name, json_clone(node->data));
     }
@@ -111,9 +132,11 @@ test_conns(int argc, char *argv[])
     json_destroy(all);
     conns_destroy(&conns);
     model_destroy(&model);
+    config_destroy(config);
     return 0;
 }
-LATEEN_TEST_REGISTER("conns", "TUNNEL SELF NODE=ADDRESS,... ...", test_conns)
+LATEEN_TEST_REGISTER("conns", "TUNNEL|FILE SELF NODE=ADDRESS,... ...",
+                     test_conns)
 
 /* psk FILE: the key's size, or what is wrong. */
 static int
@@ -172,7 +195,7 @@ LATEEN_TEST_REGISTER("ike-sas", "", test_ike_sas)
  *   exit */
 struct running {
     struct ike *ike;
-    struct config config;
+    struct config *config;
     struct model model;
     bool known;
     bool exit;
@@ -236,7 +259,8 @@ ctl_tunnel(struct unixctl_conn *conn, int argc OVS_UNUSED, const char *argv[],
 {
     struct running *r = r_;
 
-    set_tunnel(&r->config, argv[1]);
+    set_tunnel(r->config, argv[1]);
+    r->config->serial++;
     unixctl_command_reply(conn, NULL);
 }
 
@@ -271,9 +295,11 @@ test_ike_run(int argc, char *argv[])
         ovs_fatal(0, "usage: ike-run SOCKET VICI-SOCKET PSK-FILE SELF");
     }
     fatal_ignore_sigpipe();
-    r.config.vici_socket = argv[2];
-    r.config.psk_file = argv[3];
-    set_tunnel(&r.config, "geneve");
+    r.config = make_config(NULL);
+    free(r.config->vici_socket);
+    r.config->vici_socket = xstrdup(argv[2]);
+    r.config->psk_file = xstrdup(argv[3]);
+    set_tunnel(r.config, "geneve");
     model_init(&r.model);
     r.ike = ike_create();
     unixctl_command_register("state", "", 0, 0, ctl_state, &r);
@@ -287,12 +313,13 @@ test_ike_run(int argc, char *argv[])
     }
     while (!r.exit) {
         unixctl_server_run(server);
-        ike_run(r.ike, r.known ? &r.model : NULL, &r.config, argv[4]);
+        ike_run(r.ike, r.known ? &r.model : NULL, r.config, argv[4]);
         ike_wait(r.ike);
         unixctl_server_wait(server);
         poll_block();
     }
     ike_destroy(r.ike);
+    config_destroy(r.config);
     model_destroy(&r.model);
     unixctl_server_destroy(server);
     return 0;

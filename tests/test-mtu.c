@@ -6,21 +6,29 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include "ipsec/proposal.h"
 #include "lateen-test.h"
 #include "util.h"
 
 static int
 test_mtu(int argc, char *argv[])
 {
-    if (argc != 2) {
-        ovs_fatal(0, "usage: mtu UPLINK");
+    struct proposal_esp esp;
+
+    if (argc < 2 || argc > 3) {
+        ovs_fatal(0, "usage: mtu UPLINK [PROPOSAL]");
+    }
+    char *error = proposal_parse(argc == 3 ? argv[2] : PROPOSAL_ESP_DEFAULT,
+                                 &esp);
+    if (error) {
+        ovs_fatal(0, "%s", error);
     }
     for (int i = 0; i < 12; i++) {
         struct mtu_path path = {
             .uplink = atoi(argv[1]),
             .gre = i & 2,
             .v6 = i & 1,
-            .esp = i >= 4,
+            .esp = i >= 4 ? &esp : NULL,
             .udp_encap = i >= 8,
         };
         printf("%-4s IPv%d%s %u\n", path.gre ? "gre" : "udp",
@@ -30,4 +38,4 @@ test_mtu(int argc, char *argv[])
     }
     return 0;
 }
-LATEEN_TEST_REGISTER("mtu", "UPLINK", test_mtu)
+LATEEN_TEST_REGISTER("mtu", "UPLINK [PROPOSAL]", test_mtu)
