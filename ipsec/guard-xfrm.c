@@ -160,17 +160,28 @@ policy_equals(const struct xfrm_userpolicy_info *a,
             && a->sel.ifindex == b->sel.ifindex);
 }
 
-/* The policy that 'msg' tells, or NULL if it is none of ours. */
-static const struct xfrm_userpolicy_info *
-parse_policy(const struct ofpbuf *msg)
+/* Copies the body of 'msg' to the 'size' bytes at 'body': Netlink aligns to
+ * four bytes only.  False if it is not of that 'type', or shorter. */
+static bool
+copy_body(const struct ofpbuf *msg, uint16_t type, void *body, size_t size)
 {
-    const struct xfrm_userpolicy_info *p
-        = ofpbuf_at(msg, NLMSG_HDRLEN, sizeof *p);
+    const void *data = ofpbuf_at(msg, NLMSG_HDRLEN, size);
 
-    return (nl_msg_nlmsghdr(msg)->nlmsg_type == XFRM_MSG_NEWPOLICY && p
+    if (!data || nl_msg_nlmsghdr(msg)->nlmsg_type != type) {
+        return false;
+    }
+    memcpy(body, data, size);
+    return true;
+}
+
+/* Reads the policy that 'msg' tells.  False if it is none of ours. */
+static bool
+parse_policy(const struct ofpbuf *msg, struct xfrm_userpolicy_info *p)
+{
+    return (copy_body(msg, XFRM_MSG_NEWPOLICY, p, sizeof *p)
             && (p->priority == GUARD_XFRM_PRIORITY
                 || p->priority == BLIND_PRIORITY)
-            && p->dir < XFRM_POLICY_MAX) ? p : NULL;
+            && p->dir < XFRM_POLICY_MAX);
 }
 
 static void
@@ -283,10 +294,11 @@ sync_policies(struct sync *sync, const struct guard_wanted *wanted)
 
     struct ofpbuf rest = replies;
     while (!error && nl_msg_next(&rest, &msg)) {
-        const struct xfrm_userpolicy_info *p = parse_policy(&msg);
+        struct xfrm_userpolicy_info p;
+        bool ours = parse_policy(&msg, &p);
 
-        for (size_t i = 0; p && i < n; i++) {
-            present[i] |= policy_equals(p, &policies[i]);
+        for (size_t i = 0; ours && i < n; i++) {
+            present[i] |= policy_equals(&p, &policies[i]);
         }
     }
     for (size_t i = 0; !error && i < n; i++) {
@@ -297,14 +309,14 @@ sync_policies(struct sync *sync, const struct guard_wanted *wanted)
     }
     rest = replies;
     while (!error && nl_msg_next(&rest, &msg)) {
-        const struct xfrm_userpolicy_info *p = parse_policy(&msg);
-        bool stale = p != NULL;
+        struct xfrm_userpolicy_info p;
+        bool stale = parse_policy(&msg, &p);
 
         for (size_t i = 0; stale && i < n; i++) {
-            stale = !policy_equals(p, &policies[i]);
+            stale = !policy_equals(&p, &policies[i]);
         }
         if (stale) {
-            set_error(sync, remove_policy(p), "remove XFRM policies");
+            set_error(sync, remove_policy(&p), "remove XFRM policies");
         }
     }
     ofpbuf_uninit(&replies);
@@ -402,18 +414,16 @@ sync_states(struct sync *sync, const struct guard_wanted *wanted)
 
     struct ofpbuf rest = replies;
     while (!error && nl_msg_next(&rest, &msg)) {
-        const struct xfrm_usersa_info *sa
-            = ofpbuf_at(&msg, NLMSG_HDRLEN, sizeof *sa);
+        struct xfrm_usersa_info sa;
 
-        if (!sa || nl_msg_nlmsghdr(&msg)->nlmsg_type != XFRM_MSG_NEWSA
-            || sa->reqid != BLIND_REQID
-            || sa->id.spi != htonl(BLIND_SPI)) {
+        if (!copy_body(&msg, XFRM_MSG_NEWSA, &sa, sizeof sa)
+            || sa.reqid != BLIND_REQID || sa.id.spi != htonl(BLIND_SPI)) {
             continue;
         }
-        size_t i = find_peer(peers, &sa->id.daddr);
+        size_t i = find_peer(peers, &sa.id.daddr);
         present[i] = true;
         if (!gre || i == peers->n) {
-            set_error(sync, remove_state(sa), "remove XFRM states");
+            set_error(sync, remove_state(&sa), "remove XFRM states");
         }
     }
     for (size_t i = 0; gre && !error && i < peers->n; i++) {
