@@ -224,7 +224,10 @@ fuzz-targets: variants/src.stamp
 
 # Measuring
 # ---------
-dist_noinst_SCRIPTS += tests/bench/memory.py tests/bench/run
+dist_noinst_SCRIPTS += \
+	tests/bench/memory.py \
+	tests/bench/policy.py \
+	tests/bench/run
 
 # BENCH="NAME..." chooses; bench.json holds the results.
 .PHONY: bench
