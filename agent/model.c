@@ -265,6 +265,7 @@ object_delete(struct model *model, struct model_object *obj)
 {
     hmap_remove(&model->objects[obj->kind], &obj->hmap_node);
     obj->deleted = true;
+    model->n_deleted++;
     model_touch(model, obj);
 }
 
@@ -345,15 +346,20 @@ void
 model_forget(struct model *model, uint64_t seen)
 {
     struct model_object *obj;
+    size_t n_left = model->n_deleted;
 
-    LIST_FOR_EACH_SAFE (obj, change_node, &model->changes) {
-        if (obj->changed > seen) {
+    /* They are among the latest changes. */
+    LIST_FOR_EACH_REVERSE_SAFE (obj, change_node, &model->changes) {
+        if (!n_left) {
             break;
-        }
-        if (obj->deleted) {
-            hmap_remove(&model->ids, &obj->id_node);
-            ovs_list_remove(&obj->change_node);
-            model_object_free(obj);
+        } else if (obj->deleted) {
+            n_left--;
+            if (obj->changed <= seen) {
+                hmap_remove(&model->ids, &obj->id_node);
+                ovs_list_remove(&obj->change_node);
+                model_object_free(obj);
+                model->n_deleted--;
+            }
         }
     }
 }

@@ -128,6 +128,7 @@ struct model {
     struct hmap ids;            /* Contains every "struct model_object", also
                                  * those that are deleted, by its 'id'. */
     struct ovs_list changes;    /* "struct model_object"s, oldest first. */
+    size_t n_deleted;           /* How many of these are 'deleted'. */
     uint64_t seqno;             /* Number of the last change. */
 };
 

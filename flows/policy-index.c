@@ -48,6 +48,7 @@ policy_index_init(struct policy_index *pi)
     ovs_list_init(&pi->dirty_policies);
     ovs_list_init(&pi->dirty_identities);
     ovs_list_init(&pi->dirty_ends);
+    ovs_list_init(&pi->stale_policies);
     pi->n_pages = 1;
 }
 
@@ -208,6 +209,15 @@ rule_add_conj(struct index_rule *rule, struct policy_conj *conj)
     rule->conjs[rule->n_conjs++] = conj;
 }
 
+/* The numbers of 'ip''s ports with names may differ. */
+static void
+set_stale(struct policy_index *pi, struct index_policy *ip)
+{
+    if (ip->named) {
+        set_dirty(&pi->stale_policies, &ip->stale_node);
+    }
+}
+
 /* Makes the rules of 'ip' what the policy says, without conjunctions for ports
  * that have names. */
 static void
@@ -237,7 +247,7 @@ policy_add_rules(struct policy_index *pi, struct index_policy *ip)
             }
         }
     }
-    ip->stale = ip->named;
+    set_stale(pi, ip);
 }
 
 static void
@@ -357,8 +367,8 @@ index_member_takes(const struct index_member *member,
 /* Replaces what 'identity' is to 'ip' by what it should be ('labels' as for
  * peer_selects()).  Returns true if that differs. */
 static bool
-evaluate(struct identity *identity, struct index_policy *ip,
-         const struct smap *labels)
+evaluate(struct policy_index *pi, struct identity *identity,
+         struct index_policy *ip, const struct smap *labels)
 {
     const struct policy *policy = ip->policy;
     size_t n_before = identity->n_members;
@@ -408,7 +418,7 @@ evaluate(struct identity *identity, struct index_policy *ip,
         }
     }
     identity->n_members = n_kept;
-    ip->stale |= ip->named;
+    set_stale(pi, ip);
     return true;
 }
 
@@ -455,7 +465,7 @@ evaluate_identity(struct policy_index *pi, struct identity *identity,
     bool changed = false;
 
     HMAP_FOR_EACH (ip, hmap_node, &pi->policies) {
-        changed |= evaluate(identity, ip, labels);
+        changed |= evaluate(pi, identity, ip, labels);
     }
     if (changed) {
         identity_changed(pi, identity);
@@ -471,7 +481,7 @@ evaluate_policy(struct policy_index *pi, struct index_policy *ip,
     struct identity *identity;
 
     HMAP_FOR_EACH (identity, key_node, &pi->identities) {
-        if (evaluate(identity, ip,
+        if (evaluate(pi, identity, ip,
                      ip->policy ? namespace_labels(model, identity->namespace)
                      : NULL)) {
             identity_changed(pi, identity);
@@ -522,6 +532,7 @@ update_policy(struct policy_index *pi, const struct model *model,
         ip->name = xstrdup(obj->name);
         ip->id = current->id;
         ovs_list_init(&ip->dirty_node);
+        ovs_list_init(&ip->stale_node);
         hmap_insert(&pi->policies, &ip->hmap_node,
                     names_hash(ip->namespace, ip->name));
     } else {
@@ -537,6 +548,7 @@ update_policy(struct policy_index *pi, const struct model *model,
         evaluate_policy(pi, ip, model);
         add_removed(pi, compile_cookie(obj));
         list_leave(&ip->dirty_node);
+        list_leave(&ip->stale_node);
         hmap_remove(&pi->policies, &ip->hmap_node);
         free(ip->namespace);
         free(ip->name);
@@ -653,15 +665,13 @@ refresh_rule(struct policy_index *pi, struct index_policy *ip,
 static void
 refresh_named(struct policy_index *pi)
 {
-    struct index_policy *ip;
-
-    HMAP_FOR_EACH (ip, hmap_node, &pi->policies) {
+    while (!ovs_list_is_empty(&pi->stale_policies)) {
+        struct index_policy *ip
+            = CONTAINER_OF(ovs_list_front(&pi->stale_policies),
+                           struct index_policy, stale_node);
         bool changed = false;
 
-        if (!ip->stale) {
-            continue;
-        }
-        ip->stale = false;
+        list_leave(&ip->stale_node);
         for (int side = 0; side < POLICY_N_SIDES; side++) {
             for (size_t i = 0; i < ip->n_rules[side]; i++) {
                 if (ip->rules[side][i].named) {
@@ -756,8 +766,7 @@ static void
 identity_destroy(struct policy_index *pi, struct identity *identity)
 {
     for (size_t i = 0; i < identity->n_members; i++) {
-        identity->members[i].policy->stale
-            |= identity->members[i].policy->named;
+        set_stale(pi, identity->members[i].policy);
     }
     add_removed(pi, compile_identity_cookie(identity));
     ovs_list_remove(&identity->dirty_node);

@@ -70,13 +70,13 @@ struct index_rule {
 struct index_policy {
     struct hmap_node hmap_node; /* In the index's 'policies', by names. */
     struct ovs_list dirty_node; /* In 'dirty_policies', or empty. */
+    struct ovs_list stale_node; /* In 'stale_policies', or empty. */
     char *namespace, *name;
     uint64_t id;                /* The object's. */
     const struct policy *policy; /* In the model. */
     struct index_rule *rules[POLICY_N_SIDES]; /* As in the policy. */
     size_t n_rules[POLICY_N_SIDES];
     bool named;                 /* Some rule has ports with names. */
-    bool stale;                 /* The numbers of such ports may differ. */
 };
 
 /* What an identity is to a policy. */
@@ -130,6 +130,8 @@ struct policy_index {
     struct hmap addresses;      /* Contains "struct index_address". */
 
     struct ovs_list dirty_policies, dirty_identities, dirty_ends;
+    struct ovs_list stale_policies; /* The numbers of their ports with names
+                                     * may differ. */
 
     /* The objects whose flows are to go, as their cookies. */
     ovs_be64 *removed;
