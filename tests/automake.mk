@@ -118,7 +118,14 @@ $(SYSTEM_TESTSUITES): $(SYSTEM_TESTSUITE_AT) tests/lateen-macros.at \
 # Runs a suite; TESTSUITEFLAGS, such as '-k word', '-d' or '12-15', say how.
 RUN_SUITE = $(SHELL) $(1) -C tests AUTOTEST_PATH='$(abs_top_builddir)' \
 	$(TESTSUITEFLAGS)
-SUITES_NEED = all tests/atconfig tests/atlocal
+SUITES_NEED = all tests/atconfig tests/atlocal tests/no-esp.so
+
+# Never instrumented: charon loads it.
+EXTRA_DIST += tests/no-esp.c
+CLEANFILES += tests/no-esp.so
+tests/no-esp.so: tests/no-esp.c
+	$(AM_V_GEN)$(CC) -O2 -Wall -Wextra -shared -fPIC -o $@ \
+	    '$(srcdir)/tests/no-esp.c'
 
 # All that suites need, so that several can run at once.
 .PHONY: suites
