@@ -51,8 +51,8 @@ config_parse_ipsec(struct yaml_report *report, const struct yaml_node *root,
 {
     static const char *const keys[] = {
         "mode", "psk-file", "vici-socket", "ike-proposals", "esp-proposals",
-        "ike-rekey", "esp-rekey", "dpd-delay", "replay-window", "udp-encap",
-        NULL
+        "ike-rekey", "esp-rekey", "renew-within", "dpd-delay",
+        "replay-window", "udp-encap", NULL
     };
     static const char *const modes[] = {
         [IPSEC_OFF] = "off",
@@ -75,6 +75,8 @@ config_parse_ipsec(struct yaml_report *report, const struct yaml_node *root,
                                            86400, 4 * 3600);
     config->esp_rekey = config_get_integer(report, ipsec, "esp-rekey", 60,
                                            86400, 3600);
+    config->renew_within = config_get_integer(report, ipsec, "renew-within", 1,
+                                              86400, 300);
     config->dpd_delay = config_get_integer(report, ipsec, "dpd-delay", 1, 3600,
                                            10);
     /* The kernel's own default of 32 is too narrow where several CPUs send and

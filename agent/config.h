@@ -40,6 +40,8 @@ struct config {
 
     enum ipsec_mode ipsec_mode;
     char *psk_file;             /* NULL if there is none. */
+    unsigned int renew_within;  /* Seconds until no SA is left that a withdrawn
+                                 * key has authenticated. */
     char *vici_socket;
     struct svec ike_proposals;  /* As swanctl.conf(5) has them, the best one */
     struct svec esp_proposals;  /* first; checked; at least one each. */

@@ -27,6 +27,7 @@ liblateen_a_SOURCES += \
 	ipsec/ike-load.c \
 	ipsec/ike-look.c \
 	ipsec/ike-private.h \
+	ipsec/ike-renew.c \
 	ipsec/ike-sas.c \
 	ipsec/ike-sas.h \
 	ipsec/ike-status.c \

@@ -63,7 +63,7 @@ selector(const struct in6_addr *ip, const char *what)
 static struct json *
 child(const struct config *config, const struct in6_addr *local,
       const char *local_what, const struct in6_addr *remote,
-      const char *remote_what, bool starts, uint32_t reqid)
+      const char *remote_what, uint32_t reqid)
 {
     struct json *c = json_object_create();
 
@@ -71,7 +71,7 @@ child(const struct config *config, const struct in6_addr *local,
     put_list(c, "remote_ts", selector(remote, remote_what));
     put_proposals(c, "esp_proposals", &config->esp_proposals);
     put(c, "mode", "transport");
-    put(c, "start_action", starts ? "trap|start" : "trap");
+    put(c, "start_action", "trap");
     put(c, "close_action", "trap");
     put(c, "dpd_action", "trap");
     put_seconds(c, "rekey_time", config->esp_rekey);
@@ -89,7 +89,6 @@ connection(const struct config *config, const char *self, const char *peer,
 {
     struct json *conn = json_object_create();
     struct json *children = json_object_create();
-    bool starts = strcmp(self, peer) < 0;
     struct json *side;
 
     put(conn, "version", "2");
@@ -118,16 +117,14 @@ connection(const struct config *config, const char *self, const char *peer,
 
     if (config->tunnel_type == TUNNEL_GRE) {
         json_object_put(children, "gre",
-                        child(config, local, "47", remote, "47", starts,
-                              reqid));
+                        child(config, local, "47", remote, "47", reqid));
     } else {
         char *port = xasprintf("17/%d", config->tunnel_port);
 
         json_object_put(children, "out",
-                        child(config, local, "17", remote, port, starts,
-                              reqid));
+                        child(config, local, "17", remote, port, reqid));
         json_object_put(children, "in",
-                        child(config, local, port, remote, "17", starts,
+                        child(config, local, port, remote, "17",
                               reqid + 1));
         free(port);
     }

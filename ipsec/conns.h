@@ -7,12 +7,11 @@
  * so it has two: "out" to the peer's tunnel port, "in" to ours.
  *
  * Each child has a trap policy, which holds the first packets until there is
- * an SA; the node whose name comes first in the alphabet also starts it
- * itself, so that the two do not start two.  The explicit priority is what
- * keeps a charon's bypass policies for local subnets from winning.
+ * an SA.  charon is not told to start them: it would also end them where a
+ * connection is loaded anew.  The explicit priority is what keeps a charon's
+ * bypass policies for local subnets from winning.
  *
- * The same model gives the same text, byte for byte: charon replaces what has
- * changed, with its SAs. */
+ * The same model gives the same text, byte for byte. */
 
 #ifndef LATEEN_CONNS_H
 #define LATEEN_CONNS_H 1

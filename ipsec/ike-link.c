@@ -63,6 +63,7 @@ link_down(struct ike *ike, const char *error)
         conn->retry = 0;
         conn->untrapped = conn->up = false;
         ike_sas_clear(&conn->sas);
+        ike_renewal_reset(&conn->renewal);
     }
 }
 
@@ -203,7 +204,9 @@ ike_event_cb(const char *name, const struct json *message, const char *error,
     } else if (!strcmp(name, "log")) {
         take_log(ike, message);
     } else {
-        ike->look_again = ike->looking;
-        ike->next_round = MIN(ike->next_round, time_msec() + IKE_EVENT_DELAY);
+        if (!strcmp(name, "ike-rekey")) {
+            ike_take_rekey(ike, message);
+        }
+        ike_look_soon(ike, time_msec() + IKE_EVENT_DELAY);
     }
 }

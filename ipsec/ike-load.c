@@ -12,18 +12,19 @@
 
 VLOG_DEFINE_THIS_MODULE(ike_load);
 
-/* Times, in ms. */
-#define REFUSAL_INTERVAL 30000  /* Before a refused connection's next try. */
-#define START_INTERVAL 10000    /* Between attempts to start what is
-                                 * missing. */
+/* How long after a refused connection it is tried again, in ms. */
+#define REFUSAL_INTERVAL 30000
 
 void
-ike_terminate(struct ike_client *client, const char *key, const char *which)
+ike_terminate(struct ike_client *client, const char *key, const char *which,
+              bool force)
 {
     struct json *message = json_object_create();
 
     json_object_put_string(message, key, which);
-    json_object_put_string(message, "force", "yes");
+    if (force) {
+        json_object_put_string(message, "force", "yes");
+    }
     json_object_put_string(message, "timeout", "-1");
     ike_client_ask(client, "terminate", message, NULL, NULL, NULL);
 }
@@ -48,11 +49,13 @@ secret_cb(const struct json *reply OVS_UNUSED,
     }
     ike->secret_loaded = ike->secret_sent;
     ike->secret_sent = 0;
-    ike->secret_held = ike->psk != NULL;
-    /* What could not begin without it can now. */
-    SHASH_FOR_EACH (node, &ike->conns) {
-        ((struct ike_conn *) node->data)->next_start = time_msec();
+    if (!ike->secret_held) {
+        /* What could not begin without it can now. */
+        SHASH_FOR_EACH (node, &ike->conns) {
+            ike_conn_loaded(node->data);
+        }
     }
+    ike->secret_held = ike->psk != NULL;
 }
 
 void
@@ -100,7 +103,7 @@ load_cb(const struct json *reply OVS_UNUSED,
         free(conn->loaded);
         conn->loaded = conn->sent;
         conn->sent = NULL;
-        conn->next_start = time_msec() + IKE_START_GRACE;
+        ike_conn_loaded(conn);
     }
 }
 
@@ -126,7 +129,7 @@ ike_unload_conn(struct ike_client *client, const char *name,
 
     json_object_put_string(message, "name", name);
     ike_client_ask(client, "unload-conn", message, NULL, cb, aux);
-    ike_terminate(client, "ike", name);
+    ike_terminate(client, "ike", name, true);
 }
 
 void
@@ -158,36 +161,6 @@ ike_sync_conns(struct ike *ike)
         } else if (!conn->n_questions) {
             ike_conn_free(conn);
             shash_delete(&ike->conns, node);
-        }
-    }
-}
-
-void
-ike_start_sas(struct ike *ike)
-{
-    struct shash_node *node, *child;
-
-    SHASH_FOR_EACH (node, &ike->conns) {
-        struct ike_conn *conn = node->data;
-
-        if (!ike_conn_is_loaded(conn) || conn->up || conn->sas.n_connecting
-            || time_msec() < conn->next_start) {
-            continue;
-        }
-        conn->next_start = time_msec() + START_INTERVAL;
-        SHASH_FOR_EACH (child, json_object(shash_find_data(
-                                   json_object(conn->wanted), "children"))) {
-            struct json *message;
-
-            if (ike_sas_has_child(&conn->sas, child->name)) {
-                continue;
-            }
-            message = json_object_create();
-            json_object_put_string(message, "ike", conn->name);
-            json_object_put_string(message, "child", child->name);
-            json_object_put_string(message, "timeout", "-1");
-            ike_client_ask(ike->client, "initiate", message, NULL, NULL,
-                           NULL);
         }
     }
 }

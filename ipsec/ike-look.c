@@ -215,17 +215,15 @@ sas_cb(const struct json *reply OVS_UNUSED, const struct json *events,
         bool was_up = conn->up;
 
         conn->up = ike_conn_state(conn) == IKE_UP;
-        if (conn->up || conn->sas.n_connecting) {
-            conn->next_start = now + IKE_START_GRACE;
-        }
+        ike_conn_look(conn);
         if (conn->up) {
             if (!was_up || now >= conn->trouble_time + TROUBLE_TIME) {
                 ike_set_string(&conn->trouble, NULL);
             }
-            /* The peer has been quicker.  This one would only double it. */
-            if (conn->sas.connecting) {
-                ike_terminate(ike->client, "ike-id", conn->sas.connecting);
-            }
+        }
+        /* The peer has been quicker.  This one would only double it. */
+        if (conn->renewal.whole && conn->sas.connecting) {
+            ike_terminate(ike->client, "ike-id", conn->sas.connecting, true);
         }
     }
 }
@@ -242,4 +240,11 @@ ike_look(struct ike *ike)
     ike_client_ask(ike->client, "list-policies", message, "list-policy",
                    policies_cb, ike);
     ike_client_ask(ike->client, "list-sas", NULL, "list-sa", sas_cb, ike);
+}
+
+void
+ike_look_soon(struct ike *ike, long long int when)
+{
+    ike->look_again = ike->look_again || ike->looking;
+    ike->next_round = MIN(ike->next_round, when);
 }

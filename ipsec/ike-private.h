@@ -5,6 +5,7 @@
  *   ike-link.c     the connection to charon, and its events
  *   ike-look.c     what charon holds
  *   ike-load.c     what charon is told
+ *   ike-renew.c    how SAs begin, and how new ones replace old ones
  *   ike-status.c   what others want to know
  *   ike-cleanup.c  the end of it all */
 
@@ -22,18 +23,40 @@
 #include "openvswitch/json.h"
 #include "openvswitch/shash.h"
 #include "psk.h"
+#include "simap.h"
+#include "sset.h"
 
 /* Times, in ms. */
 #define IKE_CONNECT_INTERVAL 250 /* Between looks for charon's socket. */
 #define IKE_EVENT_DELAY 50      /* From an event to a look. */
-#define IKE_START_GRACE 4000    /* How long SAs may be missing before this node
-                                 * starts them, whosever turn it is. */
 
 enum link_state {
     LINK_DOWN,                  /* charon cannot be reached. */
     LINK_HELLO,                 /* It has been asked what it is and holds. */
     LINK_READY,
     LINK_REFUSED,               /* It cannot protect anything. */
+};
+
+/* How a connection gets SAs, and new ones in the place of old ones: see
+ * ike-renew.c. */
+struct ike_renewal {
+    unsigned int generation;    /* Of the connection's body. */
+    struct simap births;        /* Each IKE SA's age: a number that grows, and
+                                 * that it keeps when it is rekeyed. */
+    struct sset stale;          /* Numbers of those that are to go. */
+    bool marking;               /* Those that the next look finds are. */
+    long long int stale_since;
+    char *current;              /* The IKE SA that is to have all children, or
+                                 * NULL. */
+    char *prepared;             /* The one that 'generation' has left behind,
+                                 * or NULL. */
+    long long int since;        /* When 'current' became what it is, */
+    long long int whole;        /* and when it had all; 0 if it has not. */
+    struct ike_starts {
+        unsigned int n;         /* Attempts since. */
+        long long int next;     /* When to make another one. */
+    } starts[2];                /* Of what this node starts (1), and of what
+                                 * the peer should (0). */
 };
 
 /* A connection, wanted or held by charon. */
@@ -53,21 +76,24 @@ struct ike_conn {
 
     struct ike_sas sas;
     bool up;                    /* All were there. */
-    long long int next_start;   /* When to start what is missing of them. */
     char *trouble;              /* What charon said last about the peer. */
     long long int trouble_time;
+
+    struct ike_renewal renewal; /* See ike-renew.c. */
 };
 
 /* What of the configuration matters here. */
 struct ike_settings {
     unsigned int serial;
     enum ipsec_mode mode;
+    long long int renew_within; /* In ms. */
     char *psk_file;
     char *vici_socket;
 };
 
 struct ike {
     struct ike_settings settings;
+    char *self;                 /* This node's name. */
     bool derived;
     uint64_t seqno;             /* Of the model. */
 
@@ -127,24 +153,50 @@ void ike_event_cb(const char *name, const struct json *message,
 /* Starts a round: asks charon for all that it holds. */
 void ike_look(struct ike *);
 
+/* Has a round start at 'when', in ms, at the latest. */
+void ike_look_soon(struct ike *, long long int when);
+
 /* ike-load.c */
 
 void ike_sync_secret(struct ike *);
 void ike_sync_conns(struct ike *);
 
-/* Starts SAs that should be there by now.  The traps would do that too, but
- * only for traffic from this side: what the peer sends into SAs that this node
- * has lost arrives nowhere. */
-void ike_start_sas(struct ike *);
-
-/* Asks for the end of the IKE SAs that 'key' of value 'which' tells.  charon
- * does not wait for the peer. */
-void ike_terminate(struct ike_client *, const char *key, const char *which);
+/* Asks for the end of the IKE SAs that 'key' of value 'which' tells.  With
+ * 'force', charon does not wait for the peer. */
+void ike_terminate(struct ike_client *, const char *key, const char *which,
+                   bool force);
 
 /* Has charon forget the connection 'name', and end its SAs, which it would
  * keep by itself. */
 void ike_unload_conn(struct ike_client *, const char *name, ike_client_cb *,
                      void *aux);
+
+/* ike-renew.c */
+
+void ike_renewal_init(struct ike_renewal *);
+void ike_renewal_destroy(struct ike_renewal *);
+
+/* charon has been lost, with all that it held. */
+void ike_renewal_reset(struct ike_renewal *);
+
+/* Makes 'conn->text' of what is wanted. */
+void ike_conn_write(struct ike_conn *);
+
+/* All IKE SAs of 'conn' are to be replaced. */
+void ike_conn_renew(struct ike_conn *);
+
+/* charon holds 'conn' as it is wanted since now. */
+void ike_conn_loaded(struct ike_conn *);
+
+/* 'conn->sas' are new. */
+void ike_conn_look(struct ike_conn *);
+
+/* Takes an "ike-rekey" event. */
+void ike_take_rekey(struct ike *, const struct json *message);
+
+/* Starts SAs that should be there by now, and ends those that should not. */
+void ike_renew_run(struct ike *);
+void ike_renew_wait(const struct ike *);
 
 /* ike-status.c */
 

@@ -18,10 +18,16 @@ ike_sas_clear(struct ike_sas *sas)
         struct ike_child *child = &sas->children[i];
 
         free(child->name);
+        free(child->ike);
         free(child->algorithm);
         free(child->spi_in);
         free(child->spi_out);
     }
+    for (size_t i = 0; i < sas->n_established; i++) {
+        free(sas->established[i].id);
+        free(sas->established[i].spi);
+    }
+    free(sas->established);
     free(sas->children);
     free(sas->connecting);
     memset(sas, 0, sizeof *sas);
@@ -50,7 +56,7 @@ is_state(const struct json *sa, const char *state)
 }
 
 static void
-add_child(struct ike_sas *sas, const struct json *sa)
+add_child(struct ike_sas *sas, const char *ike, const struct json *sa)
 {
     const char *keysize = get(sa, "encr-keysize");
     struct ike_child *child;
@@ -62,6 +68,7 @@ add_child(struct ike_sas *sas, const struct json *sa)
                                              * sizeof *sas->children));
     child = &sas->children[sas->n_children++];
     child->name = xstrdup(get(sa, "name"));
+    child->ike = xstrdup(ike);
     child->algorithm = xasprintf("%s%s%s", get(sa, "encr-alg"),
                                  *keysize ? "-" : "", keysize);
     child->spi_in = xstrdup(get(sa, "spi-in"));
@@ -81,8 +88,15 @@ ike_sas_add(struct ike_sas *sas, const struct json *sa)
     struct shash_node *node;
 
     if (is_state(sa, "ESTABLISHED")) {
-        sas->n_established++;
-        sas->age = get_number(sa, "established");
+        struct ike_sa *ike;
+
+        sas->established = xrealloc(sas->established,
+                                    ((sas->n_established + 1)
+                                     * sizeof *sas->established));
+        ike = &sas->established[sas->n_established++];
+        ike->id = xstrdup(get(sa, "uniqueid"));
+        ike->spi = xstrdup(get(sa, "initiator-spi"));
+        ike->age = sas->age = get_number(sa, "established");
         sas->rekey = get_number(sa, "rekey-time");
     } else if (!strcmp(get(sa, "state"), "CONNECTING")) {
         sas->n_connecting++;
@@ -95,17 +109,19 @@ ike_sas_add(struct ike_sas *sas, const struct json *sa)
             const struct json *child = node->data;
 
             if (child->type == JSON_OBJECT) {
-                add_child(sas, child);
+                add_child(sas, get(sa, "uniqueid"), child);
             }
         }
     }
 }
 
 bool
-ike_sas_has_child(const struct ike_sas *sas, const char *name)
+ike_sas_has_child(const struct ike_sas *sas, const char *name,
+                  const char *id)
 {
     for (size_t i = 0; i < sas->n_children; i++) {
-        if (!strcmp(sas->children[i].name, name)) {
+        if (!strcmp(sas->children[i].name, name)
+            && (!id || !strcmp(sas->children[i].ike, id))) {
             return true;
         }
     }

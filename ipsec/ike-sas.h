@@ -11,9 +11,17 @@
 
 struct json;
 
+/* An IKE SA that is established. */
+struct ike_sa {
+    char *id;                   /* charon's number of it. */
+    char *spi;                  /* The initiator's; both nodes know it. */
+    int64_t age;                /* Seconds since. */
+};
+
 /* A CHILD_SA that carries traffic: a pair of ESP SAs. */
 struct ike_child {
     char *name;
+    char *ike;                  /* charon's number of its IKE SA. */
     char *algorithm;            /* "AES_GCM_16-256". */
     char *spi_in, *spi_out;     /* In hexadecimal. */
     uint64_t bytes_in, bytes_out;
@@ -23,7 +31,8 @@ struct ike_child {
 
 /* The SAs of one connection; all zero is none. */
 struct ike_sas {
-    size_t n_established;       /* IKE SAs. */
+    struct ike_sa *established; /* IKE SAs. */
+    size_t n_established;
     size_t n_connecting;
     char *connecting;           /* charon's number of one of these. */
     int64_t age, rekey;         /* Of an established one, in seconds. */
@@ -37,8 +46,10 @@ void ike_sas_clear(struct ike_sas *sas);
 /* Adds the IKE SA 'sa', an object of a "list-sa" event, to 'sas'. */
 void ike_sas_add(struct ike_sas *sas, const struct json *sa);
 
-/* Whether there is a child of that name. */
-bool ike_sas_has_child(const struct ike_sas *, const char *name);
+/* Whether there is a child of that name; only of the IKE SA 'id', if that is
+ * nonnull. */
+bool ike_sas_has_child(const struct ike_sas *, const char *name,
+                       const char *id);
 
 /* Puts what 'sas' says into 'row', an object. */
 void ike_sas_put_json(const struct ike_sas *, struct json *row);

@@ -31,7 +31,7 @@ ike_conn_state(const struct ike_conn *conn)
     if (conn->wanted && conn->sas.n_established) {
         SHASH_FOR_EACH (node, json_object(shash_find_data(
                                   json_object(conn->wanted), "children"))) {
-            if (!ike_sas_has_child(&conn->sas, node->name)) {
+            if (!ike_sas_has_child(&conn->sas, node->name, NULL)) {
                 return IKE_CONNECTING;
             }
         }

@@ -48,6 +48,7 @@ ike_conn_free(struct ike_conn *conn)
     free(conn->error);
     free(conn->trouble);
     ike_sas_clear(&conn->sas);
+    ike_renewal_destroy(&conn->renewal);
     free(conn);
 }
 
@@ -67,6 +68,7 @@ ike_destroy(struct ike *ike)
         json_destroy(ike->secret);
         free(ike->key_error);
         free(ike->link_error);
+        free(ike->self);
         free(ike->settings.psk_file);
         free(ike->settings.vici_socket);
         free(ike);
@@ -84,6 +86,7 @@ ike_get_conn(struct ike *ike, const char *name)
         conn = xzalloc(sizeof *conn);
         conn->ike = ike;
         conn->name = xstrdup(name);
+        ike_renewal_init(&conn->renewal);
         shash_add(&ike->conns, name, conn);
     }
     return conn;
@@ -109,6 +112,7 @@ take_settings(struct ike *ike, const struct config *config)
         ike_set_string(&s->vici_socket, config->vici_socket);
     }
     s->mode = config->ipsec_mode;
+    s->renew_within = config->renew_within * 1000LL;
     ike_set_string(&s->psk_file, config->psk_file);
     ike->idle = false;
     ike->next_try = ike->next_key = time_msec();
@@ -136,21 +140,34 @@ derive(struct ike *ike, const struct model *model,
     struct json *secret = conns_secret(model);
     struct shash_node *node;
 
+    ike_set_string(&ike->self, self);
     conns_derive(model, config, self, &wanted);
     SHASH_FOR_EACH (node, &ike->conns) {
         struct ike_conn *conn = node->data;
 
         json_destroy(conn->wanted);
         conn->wanted = NULL;
-        ike_set_string(&conn->text, NULL);
     }
     SHASH_FOR_EACH (node, &wanted) {
         struct ike_conn *conn = ike_get_conn(ike, node->name);
 
+        char *before = nullable_xstrdup(conn->text);
+
         conn->wanted = node->data;
-        conn->text = json_to_string(conn->wanted, JSSF_SORT);
+        ike_conn_write(conn);
+        if (before && strcmp(before, conn->text)) {
+            ike_conn_renew(conn);
+        }
+        free(before);
         conn->retry = 0;
         node->data = NULL;
+    }
+    SHASH_FOR_EACH (node, &ike->conns) {
+        struct ike_conn *conn = node->data;
+
+        if (!conn->wanted) {
+            ike_set_string(&conn->text, NULL);
+        }
     }
     conns_destroy(&wanted);
 
@@ -220,7 +237,7 @@ ike_run(struct ike *ike, const struct model *model,
     if (ike->link == LINK_READY) {
         ike_sync_secret(ike);
         ike_sync_conns(ike);
-        ike_start_sas(ike);
+        ike_renew_run(ike);
         if (!ike->looking && time_msec() >= ike->next_round) {
             ike_look(ike);
         }
@@ -245,7 +262,10 @@ ike_wait(struct ike *ike)
     poll_timer_wait_until(ike->next_key);
     if (ike->link == LINK_DOWN) {
         poll_timer_wait_until(ike->next_try);
-    } else if (ike->link == LINK_READY && !ike->looking) {
-        poll_timer_wait_until(ike->next_round);
+    } else if (ike->link == LINK_READY) {
+        if (!ike->looking) {
+            poll_timer_wait_until(ike->next_round);
+        }
+        ike_renew_wait(ike);
     }
 }

@@ -124,7 +124,7 @@ SUITES_NEED = all tests/atconfig tests/atlocal tests/no-esp.so
 EXTRA_DIST += tests/no-esp.c
 CLEANFILES += tests/no-esp.so
 tests/no-esp.so: tests/no-esp.c
-	$(AM_V_GEN)$(CC) -O2 -Wall -Wextra -shared -fPIC -o $@ \
+	$(AM_V_GEN)$(CC) -I. -O2 -Wall -Wextra -shared -fPIC -o $@ \
 	    '$(srcdir)/tests/no-esp.c'
 
 # All that suites need, so that several can run at once.

@@ -3,7 +3,7 @@
  * but no ESP.  The kernel's "not implemented" for an SA becomes success, so
  * that everything but the packets can be tested anywhere. */
 
-#define _GNU_SOURCE
+#include <config.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <linux/netlink.h>

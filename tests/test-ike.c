@@ -175,6 +175,9 @@ test_ike_sas(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         json_destroy(sa);
     }
     ike_sas_put_json(&sas, row);
+    for (size_t i = 0; i < sas.n_established; i++) {
+        json_object_put_string(row, "newest", sas.established[i].id);
+    }
     if (sas.connecting) {
         json_object_put_string(row, "connecting", sas.connecting);
     }

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* How SAs begin, and how new ones replace old ones without loss.
+ *
+ * Where both nodes want to send at once, whoever has asked for a CHILD_SA has
+ * the receiver's half of it later than the other has the sender's: what the
+ * other sends meanwhile is lost.  So each node asks for the CHILD_SA that it
+ * sends into: "out", and the peer for what is "in" here.  (There is only one
+ * for GRE.)  The IKE SA is begun by the node whose name comes first in the
+ * alphabet.  If one of them does not do its part, the other does it a few
+ * seconds later.
+ *
+ * An IKE SA is replaced by another one with its own children.  Both kinds
+ * carry traffic then, and the kernel sends into the newest.  Once the newest
+ * IKE SA has all children, the others end.  So there is no need to agree on a
+ * time: the node that wants another IKE SA begins it, and the other one sees
+ * that the newest lacks its "out".
+ *
+ * charon adds a child to an IKE SA that has been made from a connection equal
+ * to the present one.  So that it does not take the old one, the connection is
+ * changed a little, in its "over_time", each time that an IKE SA has all of
+ * its children: whatever begins after that becomes a new IKE SA, on both
+ * nodes. */
+
+#include <config.h>
+#include "ike-private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
+#include "random.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(ike_renew);
+
+/* Times, in ms. */
+#define OWN_GRACE 300           /* Before this node adds what it starts to an
+                                 * IKE SA, which may come with it. */
+#define OTHER_GRACE 4000        /* Before it starts what the peer should
+                                 * have. */
+#define START_INTERVAL 10000    /* Between attempts. */
+#define SETTLE_TIME 2000        /* From a whole IKE SA to the end of others; */
+#define SETTLE_OTHER 5000       /* where the peer should be quicker. */
+
+/* Seconds of an IKE SA's "over_time", to which the generation is added. */
+#define OVER_TIME 1440
+#define N_GENERATIONS 1000
+
+void
+ike_renewal_init(struct ike_renewal *r)
+{
+    memset(r, 0, sizeof *r);
+    /* What is there may be of an earlier agent's generations. */
+    r->generation = random_range(N_GENERATIONS);
+    simap_init(&r->births);
+    sset_init(&r->stale);
+}
+
+void
+ike_renewal_destroy(struct ike_renewal *r)
+{
+    simap_destroy(&r->births);
+    sset_destroy(&r->stale);
+    free(r->current);
+    free(r->prepared);
+}
+
+void
+ike_renewal_reset(struct ike_renewal *r)
+{
+    unsigned int generation = r->generation;
+
+    /* The body does not change. */
+    ike_renewal_destroy(r);
+    ike_renewal_init(r);
+    r->generation = generation;
+}
+
+void
+ike_conn_write(struct ike_conn *conn)
+{
+    free(conn->text);
+    json_object_put_format(conn->wanted, "over_time", "%us",
+                           OVER_TIME + conn->renewal.generation);
+    conn->text = json_to_string(conn->wanted, JSSF_SORT);
+}
+
+/* Leaves all IKE SAs behind: none gets another child. */
+static void
+next_generation(struct ike_conn *conn)
+{
+    struct ike_renewal *r = &conn->renewal;
+
+    r->generation = (r->generation + 1) % N_GENERATIONS;
+    if (conn->wanted) {
+        ike_conn_write(conn);
+    }
+}
+
+void
+ike_conn_renew(struct ike_conn *conn)
+{
+    struct ike_renewal *r = &conn->renewal;
+
+    for (size_t i = 0; i < conn->sas.n_established; i++) {
+        sset_add(&r->stale, conn->sas.established[i].id);
+    }
+    r->marking = true;
+    r->stale_since = time_msec();
+    next_generation(conn);
+}
+
+void
+ike_conn_loaded(struct ike_conn *conn)
+{
+    struct ike_renewal *r = &conn->renewal;
+
+    if (r->marking) {
+        ike_look_soon(conn->ike, time_msec());
+    }
+    if (!r->current) {
+        r->since = time_msec();
+        r->starts[0].next = r->starts[1].next = 0;
+    }
+}
+
+/* Whether this node begins IKE SAs with the peer. */
+static bool
+is_starter(const struct ike_conn *conn)
+{
+    return strcmp(conn->ike->self, conn->name + strlen(CONNS_PREFIX)) < 0;
+}
+
+/* Whether this node asks for the child 'name'. */
+static bool
+is_own(const struct ike_conn *conn, const char *name)
+{
+    return !strcmp(name, "out") || (strcmp(name, "in") && is_starter(conn));
+}
+
+static const struct shash *
+children(const struct ike_conn *conn)
+{
+    return json_object(shash_find_data(json_object(conn->wanted),
+                                       "children"));
+}
+
+/* Whether the IKE SA 'id' has all children. */
+static bool
+is_whole(const struct ike_conn *conn, const char *id)
+{
+    const struct shash_node *node;
+
+    SHASH_FOR_EACH (node, children(conn)) {
+        if (!ike_sas_has_child(&conn->sas, node->name, id)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Chooses the IKE SA that is to have all children: the newest.  Where both
+ * nodes have begun one at the same time, which is newer may be seen in two
+ * ways, so the smaller SPI decides. */
+static const struct ike_sa *
+choose(const struct ike_conn *conn)
+{
+    const struct ike_renewal *r = &conn->renewal;
+    const struct ike_sa *newest = NULL, *best;
+
+    for (size_t i = 0; i < conn->sas.n_established; i++) {
+        const struct ike_sa *sa = &conn->sas.established[i];
+
+        if (!sset_contains(&r->stale, sa->id)
+            && (!newest || (simap_get(&r->births, sa->id)
+                            > simap_get(&r->births, newest->id)))) {
+            newest = sa;
+        }
+    }
+    if (!newest || is_whole(conn, newest->id)) {
+        return newest;
+    }
+    best = newest;
+    for (size_t i = 0; i < conn->sas.n_established; i++) {
+        const struct ike_sa *sa = &conn->sas.established[i];
+
+        if (!sset_contains(&r->stale, sa->id)
+            && llabs(sa->age - newest->age) <= 2
+            && !is_whole(conn, sa->id) && strcmp(sa->spi, best->spi) < 0) {
+            best = sa;
+        }
+    }
+    return best;
+}
+
+/* Notes the IKE SAs that are new, and those that are to go. */
+static void
+note_sas(struct ike_conn *conn)
+{
+    struct ike_renewal *r = &conn->renewal;
+    bool any_stale = false;
+
+    for (size_t i = 0; i < conn->sas.n_established; i++) {
+        const char *id = conn->sas.established[i].id;
+
+        if (!simap_contains(&r->births, id)) {
+            simap_put(&r->births, id, strtoul(id, NULL, 10));
+        }
+        /* Asked after charon has taken the new generation. */
+        if (r->marking && ike_conn_is_loaded(conn)) {
+            sset_add(&r->stale, id);
+        }
+        any_stale = any_stale || sset_contains(&r->stale, id);
+    }
+    if (ike_conn_is_loaded(conn) || !conn->wanted) {
+        r->marking = false;
+    }
+    if (!any_stale) {
+        sset_clear(&r->stale);
+    }
+    if (!conn->sas.n_established) {
+        simap_clear(&r->births);
+    }
+}
+
+/* From a whole IKE SA to the end of the others, in ms. */
+static long long int
+settle_time(const struct ike_conn *conn)
+{
+    return is_starter(conn) ? SETTLE_TIME : SETTLE_OTHER;
+}
+
+/* Ends the IKE SAs that another one has replaced, or that have been stale for
+ * too long. */
+static void
+end_sas(struct ike_conn *conn)
+{
+    const struct ike_renewal *r = &conn->renewal;
+    const struct ike *ike = conn->ike;
+    long long int now = time_msec();
+    bool replaced = r->whole && now >= r->whole + settle_time(conn);
+    bool late = now >= r->stale_since + ike->settings.renew_within;
+
+    for (size_t i = 0; i < conn->sas.n_established; i++) {
+        const char *id = conn->sas.established[i].id;
+
+        if (r->current && !strcmp(id, r->current)) {
+            continue;
+        } else if (replaced) {
+            VLOG_INFO("%s: ending IKE SA %s, which %s has replaced",
+                      conn->name, id, r->current);
+            ike_terminate(ike->client, "ike-id", id, false);
+        } else if (late && sset_contains(&r->stale, id)) {
+            VLOG_WARN("%s: ending IKE SA %s: no other could replace it in "
+                      "time", conn->name, id);
+            ike_terminate(ike->client, "ike-id", id, true);
+        }
+    }
+}
+
+void
+ike_conn_look(struct ike_conn *conn)
+{
+    struct ike_renewal *r = &conn->renewal;
+    long long int now = time_msec();
+    const struct ike_sa *sa;
+
+    note_sas(conn);
+    if (!conn->wanted) {
+        return;
+    }
+    sa = choose(conn);
+    if (!nullable_string_is_equal(sa ? sa->id : NULL, r->current)) {
+        ike_set_string(&r->current, sa ? sa->id : NULL);
+        r->since = now;
+        r->whole = 0;
+        memset(r->starts, 0, sizeof r->starts);
+    }
+    if (!sa || !is_whole(conn, sa->id)) {
+        r->whole = 0;
+    } else if (!r->whole) {
+        r->whole = now;
+        ike_look_soon(conn->ike, now + settle_time(conn));
+        if (!nullable_string_is_equal(r->prepared, r->current)) {
+            ike_set_string(&r->prepared, r->current);
+            next_generation(conn);
+        }
+    }
+    end_sas(conn);
+}
+
+/* Returns charon's number of the IKE SA at 'which' in 'sas', or NULL. */
+static const char *
+rekeyed_id(const struct json *sas, const char *which)
+{
+    const struct json *sa = (sas->type == JSON_OBJECT
+                             ? shash_find_data(json_object(sas), which)
+                             : NULL);
+    const struct json *id = (sa && sa->type == JSON_OBJECT
+                             ? shash_find_data(json_object(sa), "uniqueid")
+                             : NULL);
+
+    return id && id->type == JSON_STRING ? json_string(id) : NULL;
+}
+
+void
+ike_take_rekey(struct ike *ike, const struct json *message)
+{
+    const struct shash_node *node;
+
+    SHASH_FOR_EACH (node, json_object(message)) {
+        struct ike_conn *conn = shash_find_data(&ike->conns, node->name);
+        const char *old = rekeyed_id(node->data, "old");
+        const char *new = rekeyed_id(node->data, "new");
+
+        if (conn && old && new) {
+            struct ike_renewal *r = &conn->renewal;
+
+            simap_put(&r->births, new, (simap_contains(&r->births, old)
+                                        ? simap_get(&r->births, old)
+                                        : strtoul(old, NULL, 10)));
+            if (sset_contains(&r->stale, old)) {
+                sset_add(&r->stale, new);
+            }
+            if (r->current && !strcmp(r->current, old)) {
+                ike_set_string(&r->current, new);
+            }
+            if (r->prepared && !strcmp(r->prepared, old)) {
+                ike_set_string(&r->prepared, new);
+            }
+        }
+    }
+}
+
+/* When the children that this node starts ('own') or the peer should are to
+ * be started. */
+static long long int
+start_time(const struct ike_conn *conn, bool own)
+{
+    const struct ike_renewal *r = &conn->renewal;
+
+    long long int grace
+        = (r->current ? (own ? OWN_GRACE : OTHER_GRACE)
+           : is_starter(conn) ? 0 : OTHER_GRACE);
+
+    return (r->current || own ? MAX(r->starts[own].next, r->since + grace)
+            : LLONG_MAX);
+}
+
+/* Starts the children of 'conn' that the chosen IKE SA lacks and that this
+ * node starts ('own') or the peer should. */
+static void
+start_children(struct ike_conn *conn, bool own)
+{
+    struct ike_renewal *r = &conn->renewal;
+    struct ike_starts *starts = &r->starts[own];
+    const struct shash_node *node;
+
+    if (starts->n && conn->sas.n_established) {
+        /* charon has put it into another IKE SA. */
+        starts->n = 0;
+        next_generation(conn);
+        return;
+    }
+    SHASH_FOR_EACH (node, children(conn)) {
+        struct json *message;
+
+        /* Without an IKE SA, one child begins it. */
+        if ((r->current ? is_own(conn, node->name) != own
+             : !strcmp(node->name, "in"))
+            || (r->current && ike_sas_has_child(&conn->sas, node->name,
+                                                r->current))) {
+            continue;
+        }
+        starts->n++;
+        message = json_object_create();
+        json_object_put_string(message, "ike", conn->name);
+        json_object_put_string(message, "child", node->name);
+        json_object_put_string(message, "timeout", "-1");
+        ike_client_ask(conn->ike->client, "initiate", message, NULL, NULL,
+                       NULL);
+    }
+    starts->next = time_msec() + START_INTERVAL;
+}
+
+/* Whether 'conn' lacks something that could be started now. */
+static bool
+wants_start(const struct ike_conn *conn)
+{
+    return (ike_conn_is_loaded(conn) && !conn->sas.n_connecting
+            && !conn->renewal.whole && !conn->renewal.marking);
+}
+
+void
+ike_renew_run(struct ike *ike)
+{
+    struct shash_node *node;
+
+    SHASH_FOR_EACH (node, &ike->conns) {
+        struct ike_conn *conn = node->data;
+
+        for (int own = 1; own >= 0; own--) {
+            if (wants_start(conn) && time_msec() >= start_time(conn, own)) {
+                start_children(conn, own);
+            }
+        }
+    }
+}
+
+void
+ike_renew_wait(const struct ike *ike)
+{
+    const struct shash_node *node;
+
+    SHASH_FOR_EACH (node, &ike->conns) {
+        const struct ike_conn *conn = node->data;
+
+        if (wants_start(conn)) {
+            poll_timer_wait_until(start_time(conn, true));
+            poll_timer_wait_until(start_time(conn, false));
+        }
+    }
+}
