@@ -15,7 +15,11 @@ liblateen_a_SOURCES += \
 	flows/compile.c \
 	flows/compile-policy.c \
 	flows/compile.h \
+	flows/policy-ends.c \
+	flows/policy-index-private.h \
 	flows/policy-index.c \
 	flows/policy-index.h \
+	flows/policy-members.c \
+	flows/policy-rules.c \
 	flows/sync.c \
 	flows/sync.h
