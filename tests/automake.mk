@@ -246,6 +246,7 @@ CLEANFILES += bench.json
 # Everything
 # ----------
 dist_noinst_SCRIPTS += tests/run-all tests/valgrind-wrapper
+EXTRA_DIST += tests/valgrind.supp
 CLEAN_LOCAL += clean-run-all
 .PHONY: clean-run-all
 clean-run-all:
