@@ -37,3 +37,12 @@ liblateen_a_SOURCES += \
 	ipsec/proposal.h \
 	ipsec/psk.c \
 	ipsec/psk.h
+
+# The kernel's side
+liblateen_a_SOURCES += \
+	ipsec/xfrm-check.c \
+	ipsec/xfrm-check.h \
+	ipsec/xfrm-db.c \
+	ipsec/xfrm-db.h \
+	ipsec/xfrm-diff.c \
+	ipsec/xfrm-diff.h

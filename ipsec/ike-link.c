@@ -53,6 +53,7 @@ link_down(struct ike *ike, const char *error)
     ike->next_try = time_msec() + RETRY_INTERVAL;
     ike->secret_sent = ike->secret_loaded = 0;
     ike->secret_held = false;
+    xfrm_check_forget(ike->kernel);
     SHASH_FOR_EACH (node, &ike->conns) {
         struct ike_conn *conn = node->data;
 
@@ -207,6 +208,7 @@ ike_event_cb(const char *name, const struct json *message, const char *error,
         if (!strcmp(name, "ike-rekey")) {
             ike_take_rekey(ike, message);
         }
+        xfrm_check_take_event(ike->kernel, name, message);
         ike_look_soon(ike, time_msec() + IKE_EVENT_DELAY);
     }
 }

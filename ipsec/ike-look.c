@@ -172,6 +172,32 @@ policies_cb(const struct json *reply OVS_UNUSED, const struct json *events,
     }
     sset_destroy(&traps);
 }
+
+/* Compares the kernel with 'sas', which charon has just told. */
+static void
+check_kernel(struct ike *ike, const struct json *sas)
+{
+    struct shash wanted = SHASH_INITIALIZER(&wanted);
+    struct sset held = SSET_INITIALIZER(&held);
+    struct shash_node *node;
+
+    SHASH_FOR_EACH (node, &ike->conns) {
+        const struct ike_conn *conn = node->data;
+
+        if (conn->wanted) {
+            shash_add(&wanted, conn->name, conn->wanted);
+        }
+        if (ike_conn_is_loaded(conn) && !conn->untrapped) {
+            sset_add(&held, conn->name);
+        }
+    }
+    if (xfrm_check_compare(ike->kernel, &wanted, &held, sas, ike->client)) {
+        ike_look_soon(ike, time_msec() + IKE_EVENT_DELAY);
+    }
+    shash_destroy(&wanted);
+    sset_destroy(&held);
+}
+
 static void
 sas_cb(const struct json *reply OVS_UNUSED, const struct json *events,
        const char *error, void *ike_)
@@ -209,6 +235,7 @@ sas_cb(const struct json *reply OVS_UNUSED, const struct json *events,
             }
         }
     }
+    check_kernel(ike, events);
     SHASH_FOR_EACH (node, &ike->conns) {
         struct ike_conn *conn = node->data;
 

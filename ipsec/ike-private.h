@@ -25,6 +25,7 @@
 #include "psk.h"
 #include "simap.h"
 #include "sset.h"
+#include "xfrm-check.h"
 
 /* Times, in ms. */
 #define IKE_CONNECT_INTERVAL 250 /* Between looks for charon's socket. */
@@ -107,6 +108,7 @@ struct ike {
     long long int next_round;
     bool looking;               /* A round is under way. */
     bool look_again;            /* An event came meanwhile. */
+    struct xfrm_check *kernel;  /* What of that is in the kernel. */
 
     struct shash conns;         /* "struct ike_conn"s by name. */
 

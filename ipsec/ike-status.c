@@ -35,7 +35,8 @@ ike_conn_state(const struct ike_conn *conn)
                 return IKE_CONNECTING;
             }
         }
-        return IKE_UP;
+        return (xfrm_check_is_whole(conn->ike->kernel, conn->name)
+                ? IKE_UP : IKE_CONNECTING);
     }
     return (conn->sas.n_established || conn->sas.n_connecting
             ? IKE_CONNECTING : IKE_DOWN);
@@ -107,6 +108,7 @@ ike_status_to_json(const struct ike *ike)
         json_object_put_string(row, "state",
                                ike_state_name(ike_conn_state(conn)));
         ike_sas_put_json(&conn->sas, row);
+        xfrm_check_put_json(conn->ike->kernel, conn->name, row);
         json_object_put(row, "error", (error ? json_string_create(error)
                                        : json_null_create()));
         json_array_add(rows, row);

@@ -24,6 +24,7 @@ ike_create(void)
     struct ike *ike = xzalloc(sizeof *ike);
 
     shash_init(&ike->conns);
+    ike->kernel = xfrm_check_create();
     ike->watch = -1;
     return ike;
 }
@@ -64,6 +65,7 @@ ike_destroy(struct ike *ike)
             ike_conn_free(node->data);
         }
         shash_destroy(&ike->conns);
+        xfrm_check_destroy(ike->kernel);
         psk_free(ike->psk);
         json_destroy(ike->secret);
         free(ike->key_error);
@@ -234,6 +236,9 @@ ike_run(struct ike *ike, const struct model *model,
         ike_connect(ike);
     }
     ike_client_run(ike->client);
+    if (xfrm_check_run(ike->kernel)) {
+        ike_look_soon(ike, time_msec() + IKE_EVENT_DELAY);
+    }
     if (ike->link == LINK_READY) {
         ike_sync_secret(ike);
         ike_sync_conns(ike);
@@ -256,6 +261,7 @@ ike_wait(struct ike *ike)
         return;
     }
     ike_client_wait(ike->client);
+    xfrm_check_wait(ike->kernel);
     if (ike->watch >= 0) {
         poll_fd_wait(ike->watch, POLLIN);
     }

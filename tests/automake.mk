@@ -167,7 +167,10 @@ dist_noinst_SCRIPTS += tests/bench/cni.py
 dist_noinst_SCRIPTS += tests/bench/ipsec.py
 
 TESTSUITE_AT += tests/ike.at
-SYSTEM_TESTSUITE_AT += tests/system-ike-macros.at tests/system-ike.at
+SYSTEM_TESTSUITE_AT += \
+	tests/system-ike-macros.at \
+	tests/system-ike.at \
+	tests/system-xfrm.at
 
 # Fuzzing
 # -------
