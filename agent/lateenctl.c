@@ -65,7 +65,8 @@ static const struct column ipsec_columns[] = {
     { "PEER", "peer" }, { "ADDRESS", "address" }, { "STATE", "state" },
     { "ALGORITHM", "algorithm" }, { "AGE", "age" },
     { "BYTES IN", "bytesIn" }, { "BYTES OUT", "bytesOut" },
-    { "ERROR", "error" }, { NULL, NULL }
+    { "REKEYS", "rekeys" }, { "KERNEL", "kernel" }, { "ERROR", "error" },
+    { NULL, NULL }
 };
 
 static const struct command commands[] = {

@@ -73,6 +73,12 @@ ike_last_error(const struct ike *ike)
     return ike->key_error ? ike->key_error : ike->link_error;
 }
 
+struct json *
+ike_repairs_to_json(const struct ike *ike)
+{
+    return xfrm_check_to_json(ike->kernel);
+}
+
 enum ike_state
 ike_peer_state(const struct ike *ike, const char *peer)
 {

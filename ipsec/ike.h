@@ -59,6 +59,9 @@ bool ike_realized(const struct ike *);
 /* What is wrong with charon or the key, in words; NULL if nothing is. */
 const char *ike_last_error(const struct ike *);
 
+/* What has been repaired in the kernel's IPsec database, as a new object. */
+struct json *ike_repairs_to_json(const struct ike *);
+
 /* The state of the SAs with the node 'peer'. */
 enum ike_state ike_peer_state(const struct ike *, const char *peer);
 

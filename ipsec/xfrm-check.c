@@ -13,7 +13,7 @@
 #include "agent/ip.h"
 #include "agent/nlsock.h"
 #include "conns.h"
-#include "ike-client.h"
+#include "ike-private.h"
 #include "netlink-socket.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
@@ -183,21 +183,6 @@ restore_policies(struct xfrm_check *check, const struct xfrm_diff *diff)
     }
 }
 
-/* Asks charon for 'command' about the SA whose number is 'id'. */
-static void
-ask(struct ike_client *client, const char *command, const char *key,
-    const char *id)
-{
-    struct json *message = json_object_create();
-
-    json_object_put_string(message, key, id);
-    if (!strcmp(command, "terminate")) {
-        json_object_put_string(message, "force", "yes");
-        json_object_put_string(message, "timeout", "-1");
-    }
-    ike_client_ask(client, command, message, NULL, NULL, NULL);
-}
-
 /* Has charon replace 'lost', a CHILD SA of 'conn'. */
 static void
 replace_sa(const struct conn_check *conn, const struct xfrm_lost *lost,
@@ -206,15 +191,18 @@ replace_sa(const struct conn_check *conn, const struct xfrm_lost *lost,
     if (conn->n_attempts >= MAX_REKEYS) {
         VLOG_WARN_RL(&rl, "%s: the kernel has lost SAs, and rekeying does not "
                      "help; ending their IKE SA", lost->conn);
-        ask(client, "terminate", "ike-id", lost->ike);
+        ike_terminate(client, "ike-id", lost->ike, true);
     } else if (lost->replaced) {
         VLOG_INFO("%s: the kernel has lost CHILD SA %s, which has a "
                   "successor already; ending it", lost->conn, lost->child);
-        ask(client, "terminate", "child-id", lost->child);
+        ike_terminate(client, "child-id", lost->child, true);
     } else {
+        struct json *message = json_object_create();
+
         VLOG_WARN_RL(&rl, "%s: the kernel has lost CHILD SA %s; rekeying it",
                      lost->conn, lost->child);
-        ask(client, "rekey", "child-id", lost->child);
+        json_object_put_string(message, "child-id", lost->child);
+        ike_client_ask(client, "rekey", message, NULL, NULL, NULL);
     }
 }
 

@@ -49,11 +49,18 @@ get_address(const xfrm_address_t *a, uint16_t family)
     return ip;
 }
 
-/* The header of 'msg', if that is long enough for one of 'size' bytes. */
-static const void *
-get_header(const struct ofpbuf *msg, size_t size)
+/* Copies the header of 'msg' to the 'size' bytes at 'header': Netlink aligns
+ * to four bytes only.  False if it is shorter. */
+static bool
+copy_header(const struct ofpbuf *msg, void *header, size_t size)
 {
-    return ofpbuf_at(msg, NLMSG_HDRLEN, NLMSG_ALIGN(size));
+    const void *data = ofpbuf_at(msg, NLMSG_HDRLEN, NLMSG_ALIGN(size));
+
+    if (!data) {
+        return false;
+    }
+    memcpy(header, data, size);
+    return true;
 }
 
 /* The attribute 'type' behind a header of 'header' bytes, if it has 'size'
@@ -71,24 +78,25 @@ get_attribute(const struct ofpbuf *msg, size_t header, uint16_t type,
 static void
 parse_sa(struct xfrm_db *db, const struct ofpbuf *msg)
 {
-    const struct xfrm_usersa_info *info = get_header(msg, sizeof *info);
+    struct xfrm_usersa_info info;
     struct xfrm_sa *sa;
 
-    if (!info || info->id.proto != IPPROTO_ESP || !is_our_reqid(info->reqid)
-        || (info->family != AF_INET && info->family != AF_INET6)
-        || info->reqid == ntohl(info->id.spi)) {
+    if (!copy_header(msg, &info, sizeof info)
+        || info.id.proto != IPPROTO_ESP || !is_our_reqid(info.reqid)
+        || (info.family != AF_INET && info.family != AF_INET6)
+        || info.reqid == ntohl(info.id.spi)) {
         return;                 /* The last is how the guard marks its own. */
     }
     db->sas = xrealloc(db->sas, (db->n_sas + 1) * sizeof *db->sas);
     sa = &db->sas[db->n_sas++];
-    sa->src = get_address(&info->saddr, info->family);
-    sa->dst = get_address(&info->id.daddr, info->family);
-    sa->spi = ntohl(info->id.spi);
-    sa->reqid = info->reqid;
-    sa->keyed = (get_attribute(msg, sizeof *info, XFRMA_ALG_AEAD, 1)
-                 || get_attribute(msg, sizeof *info, XFRMA_ALG_CRYPT, 1));
-    sa->bytes = info->curlft.bytes;
-    sa->packets = info->curlft.packets;
+    sa->src = get_address(&info.saddr, info.family);
+    sa->dst = get_address(&info.id.daddr, info.family);
+    sa->spi = ntohl(info.id.spi);
+    sa->reqid = info.reqid;
+    sa->keyed = (get_attribute(msg, sizeof info, XFRMA_ALG_AEAD, 1)
+                 || get_attribute(msg, sizeof info, XFRMA_ALG_CRYPT, 1));
+    sa->bytes = info.curlft.bytes;
+    sa->packets = info.curlft.packets;
 }
 
 /* Whether 'sel' is of the form that we have policies of: from one address to
@@ -107,16 +115,17 @@ is_our_selector(const struct xfrm_selector *sel)
 static void
 parse_policy(struct xfrm_db *db, const struct ofpbuf *msg)
 {
-    const struct xfrm_userpolicy_info *info = get_header(msg, sizeof *info);
+    struct xfrm_userpolicy_info info;
     const struct xfrm_user_tmpl *tmpl;
     struct xfrm_policy *policy;
 
-    if (!info || info->dir >= XFRM_POLICY_MAX
-        || info->action != XFRM_POLICY_ALLOW
-        || !is_our_selector(&info->sel)) {
+    if (!copy_header(msg, &info, sizeof info)
+        || info.dir >= XFRM_POLICY_MAX
+        || info.action != XFRM_POLICY_ALLOW
+        || !is_our_selector(&info.sel)) {
         return;
     }
-    tmpl = get_attribute(msg, sizeof *info, XFRMA_TMPL, sizeof *tmpl);
+    tmpl = get_attribute(msg, sizeof info, XFRMA_TMPL, sizeof *tmpl);
     if (!tmpl || tmpl->id.proto != IPPROTO_ESP || !is_our_reqid(tmpl->reqid)
         || tmpl->mode != XFRM_MODE_TRANSPORT) {
         return;
@@ -124,13 +133,13 @@ parse_policy(struct xfrm_db *db, const struct ofpbuf *msg)
     db->policies = xrealloc(db->policies, ((db->n_policies + 1)
                                            * sizeof *db->policies));
     policy = &db->policies[db->n_policies++];
-    policy->dir = info->dir;
-    policy->protocol = info->sel.proto;
-    policy->src = get_address(&info->sel.saddr, info->sel.family);
-    policy->dst = get_address(&info->sel.daddr, info->sel.family);
-    policy->sport = info->sel.sport_mask ? ntohs(info->sel.sport) : 0;
-    policy->dport = info->sel.dport_mask ? ntohs(info->sel.dport) : 0;
-    policy->priority = info->priority;
+    policy->dir = info.dir;
+    policy->protocol = info.sel.proto;
+    policy->src = get_address(&info.sel.saddr, info.sel.family);
+    policy->dst = get_address(&info.sel.daddr, info.sel.family);
+    policy->sport = info.sel.sport_mask ? ntohs(info.sel.sport) : 0;
+    policy->dport = info.sel.dport_mask ? ntohs(info.sel.dport) : 0;
+    policy->priority = info.priority;
     policy->reqid = tmpl->reqid;
 }
 
@@ -189,25 +198,32 @@ xfrm_db_read(struct xfrm_db *db)
 bool
 xfrm_db_is_affected(const struct ofpbuf *event)
 {
-    const struct xfrm_usersa_info *sa;
+    struct xfrm_userpolicy_id policy;
     const struct xfrm_user_tmpl *tmpl;
+    struct xfrm_usersa_id id;
+    const void *sa;
+    uint32_t reqid;
 
     /* What went is told in an attribute. */
     switch (nl_msg_nlmsghdr(event)->nlmsg_type) {
     case XFRM_MSG_DELSA:
-        if (!get_header(event, sizeof(struct xfrm_usersa_id))) {
+        if (!copy_header(event, &id, sizeof id)) {
             return true;
         }
-        sa = get_attribute(event, sizeof(struct xfrm_usersa_id), XFRMA_SA,
-                           sizeof *sa);
-        return !sa || is_our_reqid(sa->reqid);
+        sa = get_attribute(event, sizeof id, XFRMA_SA,
+                           sizeof(struct xfrm_usersa_info));
+        if (!sa) {
+            return true;
+        }
+        memcpy(&reqid, (const uint8_t *) sa
+               + offsetof(struct xfrm_usersa_info, reqid), sizeof reqid);
+        return is_our_reqid(reqid);
 
     case XFRM_MSG_DELPOLICY:
-        if (!get_header(event, sizeof(struct xfrm_userpolicy_id))) {
+        if (!copy_header(event, &policy, sizeof policy)) {
             return true;
         }
-        tmpl = get_attribute(event, sizeof(struct xfrm_userpolicy_id),
-                             XFRMA_TMPL, sizeof *tmpl);
+        tmpl = get_attribute(event, sizeof policy, XFRMA_TMPL, sizeof *tmpl);
         return tmpl && is_our_reqid(tmpl->reqid);
 
     case XFRM_MSG_FLUSHSA:
