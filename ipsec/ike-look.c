@@ -90,7 +90,7 @@ shared_cb(const struct json *reply, const struct json *events OVS_UNUSED,
             ike->secret_held = true;
         }
     }
-    if (!ike->secret_held && ike->secret_loaded) {
+    if (!ike->secret_held && ike->secret_loaded && ike->psk) {
         VLOG_WARN("charon has lost the key; loading it again");
         ike->secret_loaded = 0;
     }

@@ -54,7 +54,7 @@ struct conn_check {
 };
 
 struct xfrm_check {
-    struct nl_sock *events;     /* NULL where the kernel has no XFRM. */
+    struct nl_sock *events;     /* NULL where XFRM cannot be had. */
     bool stale;                 /* Something may have changed. */
     bool pending;               /* Differences are left. */
     bool compared;              /* There has been a comparison. */
@@ -308,8 +308,8 @@ xfrm_check_compare(struct xfrm_check *check, const struct shash *wanted,
     struct xfrm_diff diff;
     struct shash_node *node;
 
-    if (!check->stale && !check->pending
-        && time_msec() < check->next_read) {
+    if (!check->events || (!check->stale && !check->pending
+                           && time_msec() < check->next_read)) {
         return false;
     }
     check->next_read = time_msec() + READ_INTERVAL;
@@ -322,10 +322,8 @@ xfrm_check_compare(struct xfrm_check *check, const struct shash *wanted,
                                  ovs_strerror(error));
         return false;
     }
-    if (check->events) {
-        free(check->error);
-        check->error = NULL;
-    }
+    free(check->error);
+    check->error = NULL;
 
     xfrm_diff_derive(&db, wanted, held, sas, &diff);
     SHASH_FOR_EACH (node, &check->conns) {
