@@ -9,6 +9,7 @@
 
 #include "agent/ip.h"
 #include "agent/yaml-report.h"
+#include "svec.h"
 #include "util.h"
 
 char *
@@ -24,17 +25,53 @@ config_get_string(struct yaml_report *report, const struct yaml_node *map,
     return nullable_xstrdup(s);
 }
 
+/* Reports 'path', at 'node', if it is not absolute. */
+static void
+check_path(struct yaml_report *report, const struct yaml_node *node,
+           const char *path)
+{
+    if (*path && *path != '/') {
+        yaml_error(report, node, "must be an absolute path, that begins with "
+                   "/, but is \"%s\"", path);
+    }
+}
+
 char *
 config_get_path(struct yaml_report *report, const struct yaml_node *map,
                 const char *key, const char *default_)
 {
     char *path = config_get_string(report, map, key, default_);
 
-    if (path && *path && *path != '/') {
-        yaml_error(report, yaml_get(map, key), "must be an absolute path, "
-                   "that begins with /, but is \"%s\"", path);
+    if (path) {
+        check_path(report, yaml_get(map, key), path);
     }
     return path;
+}
+
+void
+config_get_paths(struct yaml_report *report, const struct yaml_node *map,
+                 const char *key, struct svec *paths)
+{
+    const struct yaml_node *node = yaml_get(map, key);
+    bool list = node && node->kind == YAML_SEQUENCE;
+
+    if (list && !node->n) {
+        yaml_error(report, node, "must not be empty");
+    }
+    for (size_t i = 0; i < (list ? node->n : node != NULL); i++) {
+        const struct yaml_node *item = list ? node->children[i] : node;
+        const char *path;
+
+        if (!yaml_string(report, item, &path)) {
+            continue;
+        } else if (!*path) {
+            yaml_error(report, item, "must not be empty");
+        } else if (svec_contains_unsorted(paths, path)) {
+            yaml_error(report, item, "\"%s\" is there twice", path);
+        }
+        check_path(report, item, path);
+        svec_add(paths, path);
+    }
 }
 
 char *

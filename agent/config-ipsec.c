@@ -64,7 +64,7 @@ config_parse_ipsec(struct yaml_report *report, const struct yaml_node *root,
 
     config->ipsec_mode = config_get_enum(report, ipsec, "mode", modes,
                                          IPSEC_OFF);
-    config->psk_file = config_get_path(report, ipsec, "psk-file", NULL);
+    config_get_paths(report, ipsec, "psk-file", &config->psk_files);
     config->vici_socket = config_get_path(report, ipsec, "vici-socket",
                                           "/var/run/charon.vici");
     parse_proposals(report, ipsec, "ike-proposals", PROPOSAL_IKE_DEFAULT,
@@ -92,7 +92,7 @@ config_parse_ipsec(struct yaml_report *report, const struct yaml_node *root,
         return;
     }
     const struct yaml_node *mode = yaml_get(ipsec, "mode");
-    if (!config->psk_file && !yaml_get(ipsec, "psk-file")) {
+    if (!yaml_get(ipsec, "psk-file")) {
         yaml_error(report, mode, "required needs the key psk-file beside it, "
                    "the path of the file with the nodes' common key");
     }

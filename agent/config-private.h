@@ -13,6 +13,7 @@
 
 struct config;
 struct ip_prefix_list;
+struct svec;
 struct yaml_node;
 struct yaml_report;
 
@@ -24,6 +25,10 @@ char *config_get_string(struct yaml_report *, const struct yaml_node *map,
 /* As config_get_string(), for the absolute path of a file. */
 char *config_get_path(struct yaml_report *, const struct yaml_node *map,
                       const char *key, const char *default_);
+
+/* Appends the absolute paths at 'key', one or a list of them, to 'paths'. */
+void config_get_paths(struct yaml_report *, const struct yaml_node *map,
+                      const char *key, struct svec *paths);
 
 /* As config_get_string(), for the name of a network interface. */
 char *config_get_ifname(struct yaml_report *, const struct yaml_node *map,

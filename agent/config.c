@@ -91,7 +91,7 @@ config_destroy(struct config *config)
         free(config->node);
         free(config->bridge);
         free(config->datapath_type);
-        free(config->psk_file);
+        svec_destroy(&config->psk_files);
         free(config->vici_socket);
         svec_destroy(&config->ike_proposals);
         svec_destroy(&config->esp_proposals);

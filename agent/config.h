@@ -39,7 +39,8 @@ struct config {
                                  * each node. */
 
     enum ipsec_mode ipsec_mode;
-    char *psk_file;             /* NULL if there is none. */
+    struct svec psk_files;      /* The first one's key signs, all are accepted.
+                                 * "%p" in them is the peer's name. */
     unsigned int renew_within;  /* Seconds until no SA is left that a withdrawn
                                  * key has authenticated. */
     char *vici_socket;

@@ -23,6 +23,7 @@ liblateen_a_SOURCES += \
 	ipsec/ike-cleanup.c \
 	ipsec/ike-client.c \
 	ipsec/ike-client.h \
+	ipsec/ike-keys.c \
 	ipsec/ike-link.c \
 	ipsec/ike-load.c \
 	ipsec/ike-look.c \

@@ -220,21 +220,36 @@ conns_destroy(struct shash *conns)
     shash_destroy(conns);
 }
 
-struct json *
-conns_secret(const struct model *model)
+/* A secret of the 'n' nodes in 'names'. */
+static struct json *
+make_secret(const char *names[], size_t n)
 {
     struct json *secret = json_object_create();
     struct json *owners = json_array_create_empty();
-    const char **names;
-    size_t n;
 
-    names = node_names(model, &n);
     for (size_t i = 0; i < n; i++) {
         json_array_add(owners, json_string_create(names[i]));
     }
-    free(names);
-    put(secret, "id", CONNS_SECRET);
     put(secret, "type", "IKE");
     json_object_put(secret, "owners", owners);
     return secret;
+}
+
+struct json *
+conns_secret(const struct model *model)
+{
+    size_t n;
+    const char **names = node_names(model, &n);
+    struct json *secret = make_secret(names, n);
+
+    free(names);
+    return secret;
+}
+
+struct json *
+conns_pair_secret(const char *peer)
+{
+    /* One owner is enough for charon to take a secret into account: with this
+     * node among them, every other node could be the peer. */
+    return make_secret(&peer, 1);
 }

@@ -26,7 +26,7 @@ struct shash;
 /* Every connection of ours has a name that starts so; the peer's follows. */
 #define CONNS_PREFIX "lateen-"
 
-/* Name of our shared secret in charon. */
+/* Every shared secret of ours in charon has a name that starts so. */
 #define CONNS_SECRET "lateen-psk"
 
 /* Priority of the children's policies; a smaller number wins. */
@@ -44,8 +44,11 @@ void conns_derive(const struct model *, const struct config *,
 /* Frees what conns_derive() has put there, and the map itself. */
 void conns_destroy(struct shash *conns);
 
-/* The message for VICI's "load-shared": a secret for all nodes, without the
- * key itself.  The caller frees it. */
+/* The message for VICI's "load-shared": a secret for all nodes, without its
+ * name and the key itself.  The caller frees it. */
 struct json *conns_secret(const struct model *);
+
+/* The same for a secret of this node and 'peer' alone. */
+struct json *conns_pair_secret(const char *peer);
 
 #endif /* ipsec/conns.h */

@@ -17,34 +17,61 @@ struct cleanup {
     char *error;
 };
 
+/* Calls 'cb' for each name of ours, which begins with 'prefix', in the array
+ * 'list' of charon's 'reply'. */
 static void
-cleanup_cb(const struct json *reply, const struct json *events OVS_UNUSED,
-           const char *error, void *cleanup_)
+for_each_of_ours(struct cleanup *cleanup, const struct json *reply,
+                 const char *error, const char *list, const char *prefix,
+                 void (*cb)(struct ike_client *, const char *name))
 {
-    struct cleanup *cleanup = cleanup_;
     const struct json *names
         = reply && reply->type == JSON_OBJECT
-          ? shash_find_data(json_object(reply), "conns") : NULL;
-    struct json *message;
+          ? shash_find_data(json_object(reply), list) : NULL;
 
     if (!names || names->type != JSON_ARRAY) {
-        cleanup->error = xstrdup(error ? error
-                                 : "charon does not say what it holds");
+        ike_set_string(&cleanup->error,
+                       error ? error : "charon does not say what it holds");
         return;
     }
     for (size_t i = 0; i < names->array.n; i++) {
         const struct json *name = names->array.elems[i];
 
         if (name->type == JSON_STRING
-            && !strncmp(json_string(name), CONNS_PREFIX,
-                        strlen(CONNS_PREFIX))) {
-            ike_unload_conn(cleanup->client, json_string(name), NULL, NULL);
+            && !strncmp(json_string(name), prefix, strlen(prefix))) {
+            cb(cleanup->client, json_string(name));
         }
     }
-    message = json_object_create();
-    json_object_put_string(message, "id", CONNS_SECRET);
-    ike_client_ask(cleanup->client, "unload-shared", message, NULL, NULL,
-                   NULL);
+}
+
+static void
+unload_conn(struct ike_client *client, const char *name)
+{
+    ike_unload_conn(client, name, NULL, NULL);
+}
+
+static void
+unload_secret(struct ike_client *client, const char *name)
+{
+    struct json *message = json_object_create();
+
+    json_object_put_string(message, "id", name);
+    ike_client_ask(client, "unload-shared", message, NULL, NULL, NULL);
+}
+
+static void
+conns_cb(const struct json *reply, const struct json *events OVS_UNUSED,
+         const char *error, void *cleanup_)
+{
+    for_each_of_ours(cleanup_, reply, error, "conns", CONNS_PREFIX,
+                     unload_conn);
+}
+
+static void
+secrets_cb(const struct json *reply, const struct json *events OVS_UNUSED,
+           const char *error, void *cleanup_)
+{
+    for_each_of_ours(cleanup_, reply, error, "keys", CONNS_SECRET,
+                     unload_secret);
 }
 
 char *
@@ -59,7 +86,9 @@ ike_cleanup(const struct config *config, int timeout)
     }
     close(fd);
     cleanup.client = ike_client_create(config->vici_socket, NULL, NULL);
-    ike_client_ask(cleanup.client, "get-conns", NULL, NULL, cleanup_cb,
+    ike_client_ask(cleanup.client, "get-conns", NULL, NULL, conns_cb,
+                   &cleanup);
+    ike_client_ask(cleanup.client, "get-shared", NULL, NULL, secrets_cb,
                    &cleanup);
     for (;;) {
         ike_client_run(cleanup.client);
@@ -67,8 +96,9 @@ ike_cleanup(const struct config *config, int timeout)
             break;
         }
         if (time_msec() >= deadline) {
-            cleanup.error = xstrdup("charon did not answer in time; it may "
-                                    "still hold connections of Lateen's");
+            ike_set_string(&cleanup.error,
+                           "charon did not answer in time; it may still hold "
+                           "connections of Lateen's");
             break;
         }
         ike_client_wait(cleanup.client);

@@ -51,9 +51,8 @@ link_down(struct ike *ike, const char *error)
     ike->looking = ike->look_again = false;
     ike->idle = ike->settings.mode == IPSEC_OFF;
     ike->next_try = time_msec() + RETRY_INTERVAL;
-    ike->secret_sent = ike->secret_loaded = 0;
-    ike->secret_held = false;
     xfrm_check_forget(ike->kernel);
+    ike_keys_reset(&ike->keys);
     SHASH_FOR_EACH (node, &ike->conns) {
         struct ike_conn *conn = node->data;
 

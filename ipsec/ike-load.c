@@ -30,56 +30,6 @@ ike_terminate(struct ike_client *client, const char *key, const char *which,
 }
 
 static void
-secret_cb(const struct json *reply OVS_UNUSED,
-          const struct json *events OVS_UNUSED, const char *error,
-          void *ike_)
-{
-    struct ike *ike = ike_;
-    struct shash_node *node;
-
-    if (ike->link != LINK_READY) {
-        return;
-    }
-    if (error) {
-        char *text = xasprintf("charon refuses the key: %s", error);
-
-        ike_client_reset(ike->client, text);
-        free(text);
-        return;
-    }
-    ike->secret_loaded = ike->secret_sent;
-    ike->secret_sent = 0;
-    if (!ike->secret_held) {
-        /* What could not begin without it can now. */
-        SHASH_FOR_EACH (node, &ike->conns) {
-            ike_conn_loaded(node->data);
-        }
-    }
-    ike->secret_held = ike->psk != NULL;
-}
-
-void
-ike_sync_secret(struct ike *ike)
-{
-    if (ike->secret_sent || ike->secret_wanted == ike->secret_loaded
-        || (!ike->psk && !ike->secret_held)) {
-        return;
-    }
-    ike->secret_sent = ike->secret_wanted;
-    if (ike->psk) {
-        ike_client_ask_secret(ike->client, "load-shared",
-                              json_clone(ike->secret), ike->psk, secret_cb,
-                              ike);
-    } else {
-        struct json *message = json_object_create();
-
-        json_object_put_string(message, "id", CONNS_SECRET);
-        ike_client_ask(ike->client, "unload-shared", message, NULL, secret_cb,
-                       ike);
-    }
-}
-
-static void
 load_cb(const struct json *reply OVS_UNUSED,
         const struct json *events OVS_UNUSED, const char *error, void *conn_)
 {

@@ -71,29 +71,21 @@ conns_cb(const struct json *reply, const struct json *events OVS_UNUSED,
 
 static void
 shared_cb(const struct json *reply, const struct json *events OVS_UNUSED,
-          const char *error OVS_UNUSED, void *ike_)
+          const char *error, void *ike_)
 {
     struct ike *ike = ike_;
     const struct json *keys
         = reply && reply->type == JSON_OBJECT
           ? shash_find_data(json_object(reply), "keys") : NULL;
 
-    if (ike->link == LINK_DOWN || !keys || keys->type != JSON_ARRAY) {
+    if (ike->link == LINK_DOWN) {
+        return;
+    } else if (!keys || keys->type != JSON_ARRAY) {
+        ike_client_reset(ike->client,
+                         error ? error : "charon does not say what it holds");
         return;
     }
-    ike->secret_held = false;
-    for (size_t i = 0; i < keys->array.n; i++) {
-        const struct json *key = keys->array.elems[i];
-
-        if (key->type == JSON_STRING
-            && !strcmp(json_string(key), CONNS_SECRET)) {
-            ike->secret_held = true;
-        }
-    }
-    if (!ike->secret_held && ike->secret_loaded && ike->psk) {
-        VLOG_WARN("charon has lost the key; loading it again");
-        ike->secret_loaded = 0;
-    }
+    ike_keys_take(&ike->keys, keys);
 }
 
 static void

@@ -5,6 +5,7 @@
  *   ike-link.c     the connection to charon, and its events
  *   ike-look.c     what charon holds
  *   ike-load.c     what charon is told
+ *   ike-keys.c     the pre-shared keys
  *   ike-renew.c    how SAs begin, and how new ones replace old ones
  *   ike-status.c   what others want to know
  *   ike-cleanup.c  the end of it all */
@@ -25,6 +26,7 @@
 #include "psk.h"
 #include "simap.h"
 #include "sset.h"
+#include "svec.h"
 #include "xfrm-check.h"
 
 /* Times, in ms. */
@@ -83,12 +85,26 @@ struct ike_conn {
     struct ike_renewal renewal; /* See ike-renew.c. */
 };
 
+/* The pre-shared keys: see ike-keys.c. */
+struct ike_keys {
+    struct ike_key *keys;       /* The one that signs first. */
+    size_t n;
+    long long int next_look;    /* At the files. */
+    struct sset ours;           /* Names that this process has given. */
+    struct svec held;           /* Names of those that charon holds, */
+    struct svec sent;           /* that it is to hold once it has answered, */
+    struct svec gone;           /* and that it forgets then. */
+    bool known;                 /* 'held' is. */
+    unsigned int n_sent;        /* Questions under way. */
+    bool reload;                /* All are to be loaded again. */
+};
+
 /* What of the configuration matters here. */
 struct ike_settings {
     unsigned int serial;
     enum ipsec_mode mode;
     long long int renew_within; /* In ms. */
-    char *psk_file;
+    struct svec psk_files;
     char *vici_socket;
 };
 
@@ -112,14 +128,9 @@ struct ike {
 
     struct shash conns;         /* "struct ike_conn"s by name. */
 
-    struct psk *psk;            /* NULL if there is none. */
-    long long int next_key;
-    char *key_error;            /* What is wrong with its file, or with it. */
-    struct json *secret;        /* The message that goes with it. */
-    unsigned int secret_wanted; /* Numbers of the secrets that are wanted, */
-    unsigned int secret_sent;   /* under way (0 for none), */
-    unsigned int secret_loaded; /* and that charon holds (0 for none). */
-    bool secret_held;           /* charon holds one, perhaps an old one. */
+    struct ike_keys keys;
+    struct json *secret;        /* The message that goes with those for all
+                                 * nodes. */
 
     char *link_error;           /* Why charon cannot be reached or used. */
     bool refused;               /* charon cannot protect anything. */
@@ -158,9 +169,32 @@ void ike_look(struct ike *);
 /* Has a round start at 'when', in ms, at the latest. */
 void ike_look_soon(struct ike *, long long int when);
 
+/* ike-keys.c */
+
+void ike_keys_init(struct ike_keys *);
+void ike_keys_destroy(struct ike_keys *);
+
+/* charon has been lost, with all that it held. */
+void ike_keys_reset(struct ike_keys *);
+
+/* Reads the files when it is time to. */
+void ike_keys_run(struct ike *);
+void ike_keys_wait(const struct ike_keys *);
+
+/* Brings charon closer to what is wanted. */
+void ike_keys_sync(struct ike *);
+
+/* Takes the 'names' of all shared secrets that charon holds, an array. */
+void ike_keys_take(struct ike_keys *, const struct json *names);
+
+/* Whether charon holds all keys as they are wanted. */
+bool ike_keys_loaded(const struct ike_keys *);
+
+/* What is wrong with one of the files, or NULL. */
+const char *ike_keys_error(const struct ike_keys *);
+
 /* ike-load.c */
 
-void ike_sync_secret(struct ike *);
 void ike_sync_conns(struct ike *);
 
 /* Asks for the end of the IKE SAs that 'key' of value 'which' tells.  With

@@ -53,8 +53,8 @@ ike_realized(const struct ike *ike)
 {
     const struct shash_node *node;
 
-    if (ike->link != LINK_READY || ike->key_error
-        || ike->secret_wanted != ike->secret_loaded) {
+    if (ike->link != LINK_READY || ike_keys_error(&ike->keys)
+        || !ike_keys_loaded(&ike->keys)) {
         return false;
     }
     SHASH_FOR_EACH (node, &ike->conns) {
@@ -70,7 +70,9 @@ ike_realized(const struct ike *ike)
 const char *
 ike_last_error(const struct ike *ike)
 {
-    return ike->key_error ? ike->key_error : ike->link_error;
+    const char *error = ike_keys_error(&ike->keys);
+
+    return error ? error : ike->link_error;
 }
 
 struct json *

@@ -16,8 +16,6 @@
 
 VLOG_DEFINE_THIS_MODULE(ike);
 
-#define KEY_INTERVAL 3000       /* Between looks at the key's file, in ms. */
-
 struct ike *
 ike_create(void)
 {
@@ -25,6 +23,8 @@ ike_create(void)
 
     shash_init(&ike->conns);
     ike->kernel = xfrm_check_create();
+    ike_keys_init(&ike->keys);
+    svec_init(&ike->settings.psk_files);
     ike->watch = -1;
     return ike;
 }
@@ -66,12 +66,11 @@ ike_destroy(struct ike *ike)
         }
         shash_destroy(&ike->conns);
         xfrm_check_destroy(ike->kernel);
-        psk_free(ike->psk);
+        ike_keys_destroy(&ike->keys);
         json_destroy(ike->secret);
-        free(ike->key_error);
         free(ike->link_error);
         free(ike->self);
-        free(ike->settings.psk_file);
+        svec_destroy(&ike->settings.psk_files);
         free(ike->settings.vici_socket);
         free(ike);
     }
@@ -115,9 +114,12 @@ take_settings(struct ike *ike, const struct config *config)
     }
     s->mode = config->ipsec_mode;
     s->renew_within = config->renew_within * 1000LL;
-    ike_set_string(&s->psk_file, config->psk_file);
+    svec_clear(&s->psk_files);
+    if (s->mode == IPSEC_REQUIRED) {
+        svec_append(&s->psk_files, &config->psk_files);
+    }
     ike->idle = false;
-    ike->next_try = ike->next_key = time_msec();
+    ike->next_try = time_msec();
     return true;
 }
 
@@ -176,36 +178,11 @@ derive(struct ike *ike, const struct model *model,
     if (!ike->secret || !json_equal(secret, ike->secret)) {
         json_destroy(ike->secret);
         ike->secret = secret;
-        ike->secret_wanted++;
+        ike->keys.reload = true;
     } else {
         json_destroy(secret);
     }
-}
-
-/* Reads the key.  A key that has become bad stays in force until there is a
- * better one. */
-static void
-look_at_key(struct ike *ike)
-{
-    struct psk *psk = NULL;
-    char *error = NULL;
-
-    if (ike->settings.mode == IPSEC_REQUIRED) {
-        error = psk_read(ike->settings.psk_file, &psk);
-    }
-    if (error && !nullable_string_is_equal(error, ike->key_error)) {
-        VLOG_ERR("%s", error);
-    }
-    if (!error && !psk_equals(psk, ike->psk)) {
-        psk_free(ike->psk);
-        ike->psk = psk;
-        ike->secret_wanted++;
-    } else {
-        psk_free(psk);
-    }
-    free(ike->key_error);
-    ike->key_error = error;
-    ike->next_key = time_msec() + KEY_INTERVAL;
+    ike->keys.next_look = time_msec();
 }
 
 void
@@ -224,9 +201,7 @@ ike_run(struct ike *ike, const struct model *model,
     if (ike->idle) {
         return;
     }
-    if (time_msec() >= ike->next_key) {
-        look_at_key(ike);
-    }
+    ike_keys_run(ike);
 
     if (ike->watch >= 0) {
         ike_look_at_watch(ike);
@@ -240,14 +215,17 @@ ike_run(struct ike *ike, const struct model *model,
         ike_look_soon(ike, time_msec() + IKE_EVENT_DELAY);
     }
     if (ike->link == LINK_READY) {
-        ike_sync_secret(ike);
-        ike_sync_conns(ike);
+        if (ike->keys.known) {
+            /* First the keys: connections begin at once. */
+            ike_keys_sync(ike);
+            ike_sync_conns(ike);
+        }
         ike_renew_run(ike);
         if (!ike->looking && time_msec() >= ike->next_round) {
             ike_look(ike);
         }
         if (ike->settings.mode == IPSEC_OFF && !ike->looking
-            && shash_is_empty(&ike->conns) && !ike->secret_held
+            && shash_is_empty(&ike->conns) && ike_keys_loaded(&ike->keys)
             && !ike_client_is_busy(ike->client)) {
             ike_client_reset(ike->client, "IPsec is off");
         }
@@ -265,7 +243,7 @@ ike_wait(struct ike *ike)
     if (ike->watch >= 0) {
         poll_fd_wait(ike->watch, POLLIN);
     }
-    poll_timer_wait_until(ike->next_key);
+    ike_keys_wait(&ike->keys);
     if (ike->link == LINK_DOWN) {
         poll_timer_wait_until(ike->next_try);
     } else if (ike->link == LINK_READY) {

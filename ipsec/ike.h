@@ -3,10 +3,10 @@
  * ============
  *
  * Has strongSwan's charon hold what conns_derive() wants: the connections
- * whose name begins with CONNS_PREFIX and the secret CONNS_SECRET, and touches
- * nothing else.  Every few seconds it compares what charon says that it holds
- * with that: connections, the secret, trap policies and SAs.  When charon has
- * been restarted, everything is loaded again at once.
+ * whose name begins with CONNS_PREFIX, and secrets whose name begins with
+ * CONNS_SECRET.  It touches nothing else.  Every few seconds it compares what
+ * charon says that it holds with that: connections, secrets, trap policies and
+ * SAs.  When charon has been restarted, everything is loaded again at once.
  *
  * Whether packets can leave in clear is not decided here: the guard stops
  * them, and trap policies hold them until there is an SA.  So the state of a

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The pre-shared key of the cluster: see psk.h. */
+/* A pre-shared key: see psk.h. */
 
 #include <config.h>
 #include "psk.h"
@@ -83,6 +83,20 @@ check_file(const char *file, const struct stat *s)
     return NULL;
 }
 
+/* A number of the file in state 's' (FNV-1a). */
+static uint64_t
+make_stamp(const struct stat *s)
+{
+    uint64_t fields[] = { s->st_dev, s->st_ino, s->st_size, s->st_ctim.tv_sec,
+                          s->st_ctim.tv_nsec };
+    uint64_t hash = UINT64_C(14695981039346656037);
+
+    for (size_t i = 0; i < sizeof fields; i++) {
+        hash = (hash ^ ((uint8_t *) fields)[i]) * UINT64_C(1099511628211);
+    }
+    return hash;
+}
+
 char *
 psk_read(const char *file, struct psk **pskp)
 {
@@ -103,6 +117,7 @@ psk_read(const char *file, struct psk **pskp)
 
     /* Room for a newline, and for a byte too many. */
     psk = xzalloc(sizeof *psk + PSK_MAX + 2);
+    psk->stamp = make_stamp(&s);
     error = check_file(file, &s);
     while (!error && psk->size < PSK_MAX + 2) {
         ssize_t n = read(fd, psk->data + psk->size, PSK_MAX + 2 - psk->size);

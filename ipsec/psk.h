@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The pre-shared key of the cluster, from a file. */
+/* A pre-shared key, from a file. */
 
 #ifndef LATEEN_PSK_H
 #define LATEEN_PSK_H 1
@@ -15,6 +15,8 @@
 
 /* A key: any bytes. */
 struct psk {
+    uint64_t stamp;             /* Another one whenever the file is written
+                                 * to; tells nothing of the key. */
     size_t size;
     uint8_t data[];
 };

@@ -168,6 +168,7 @@ dist_noinst_SCRIPTS += tests/bench/ipsec.py
 
 TESTSUITE_AT += tests/ike.at
 SYSTEM_TESTSUITE_AT += \
+	tests/system-ike-auth.at \
 	tests/system-ike-macros.at \
 	tests/system-ike.at \
 	tests/system-xfrm.at

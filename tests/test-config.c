@@ -46,9 +46,12 @@ test_config(int argc, char *argv[])
            config->tunnel_port,
            config->tunnel_family == AF_INET ? "ipv4"
            : config->tunnel_family == AF_INET6 ? "ipv6" : "auto");
+    char *files = (config->psk_files.n
+                   ? svec_join(&config->psk_files, ",", "") : xstrdup("-"));
     printf("ipsec: %s %s %s\n",
            config->ipsec_mode == IPSEC_REQUIRED ? "required" : "off",
-           config->psk_file ? config->psk_file : "-", config->vici_socket);
+           files, config->vici_socket);
+    free(files);
     printf("source: %s\n", config->source_dir);
     print_prefixes("cluster-cidrs", &config->cluster_cidrs);
     printf("masquerade: %s\n", config->masquerade ? "yes" : "no");

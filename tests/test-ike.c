@@ -194,6 +194,7 @@ LATEEN_TEST_REGISTER("ike-sas", "", test_ike_sas)
  *   status        everything
  *   node NODE=ADDRESS,...
  *   tunnel TUNNEL
+ *   config FILE
  *   known         from now on, the cluster is known
  *   exit */
 struct running {
@@ -268,6 +269,17 @@ ctl_tunnel(struct unixctl_conn *conn, int argc OVS_UNUSED, const char *argv[],
 }
 
 static void
+ctl_config(struct unixctl_conn *conn, int argc OVS_UNUSED, const char *argv[],
+           void *r_)
+{
+    struct running *r = r_;
+
+    config_destroy(r->config);
+    r->config = make_config(argv[1]);
+    unixctl_command_reply(conn, NULL);
+}
+
+static void
 ctl_known(struct unixctl_conn *conn, int argc OVS_UNUSED,
           const char *argv[] OVS_UNUSED, void *r_)
 {
@@ -301,7 +313,7 @@ test_ike_run(int argc, char *argv[])
     r.config = make_config(NULL);
     free(r.config->vici_socket);
     r.config->vici_socket = xstrdup(argv[2]);
-    r.config->psk_file = xstrdup(argv[3]);
+    svec_add(&r.config->psk_files, argv[3]);
     set_tunnel(r.config, "geneve");
     model_init(&r.model);
     r.ike = ike_create();
@@ -309,6 +321,7 @@ test_ike_run(int argc, char *argv[])
     unixctl_command_register("status", "", 0, 0, ctl_status, &r);
     unixctl_command_register("node", "NODE=ADDRESS,...", 1, 1, ctl_node, &r);
     unixctl_command_register("tunnel", "TUNNEL", 1, 1, ctl_tunnel, &r);
+    unixctl_command_register("config", "FILE", 1, 1, ctl_config, &r);
     unixctl_command_register("known", "", 0, 0, ctl_known, &r);
     unixctl_command_register("exit", "", 0, 0, ctl_exit, &r);
     if (unixctl_server_create(argv[1], &server)) {

@@ -32,7 +32,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ovs_assert(!config->tunnel_port
                    == (config->tunnel_type == TUNNEL_GRE));
         if (config->ipsec_mode == IPSEC_REQUIRED) {
-            ovs_assert(config->psk_file[0] == '/');
+            ovs_assert(config->psk_files.n
+                       && config->psk_files.names[0][0] == '/');
             ovs_assert(!strcmp(config->datapath_type, "system"));
         }
         ovs_assert(!config_restart_needed(config, config));
