@@ -86,6 +86,7 @@ liblateen_a_SOURCES += \
 	agent/control-json.c \
 	agent/control-json.h \
 	agent/control-policies.c \
+	agent/control-verify.c \
 	agent/control.c \
 	agent/control.h
 

@@ -306,6 +306,7 @@ control_run(struct lateend *d)
 {
     struct waiter *w;
 
+    control_verify_run(d);
     LIST_FOR_EACH_SAFE (w, list_node, &waiters) {
         if (!lateend_is_synced(d, w->seqno, NULL)
             || (w->recompute && !d->sync.compiled)) {
@@ -327,7 +328,8 @@ control_run(struct lateend *d)
 void
 control_wait(void)
 {
-    /* What they wait for wakes the loop up by itself. */
+    /* What the others wait for wakes the loop up by itself. */
+    control_verify_wait();
 }
 
 void
@@ -339,6 +341,7 @@ control_init(struct lateend *d)
     unixctl_command_register("ipsec", "", 0, 0, control_ipsec, d);
     unixctl_command_register("wait", "for synced", 0, 2,
                              control_wait_command, d);
+    control_verify_init(d);
     control_flows_init(d);
     control_policies_init(d);
     unixctl_command_register("recompute", "", 0, 0, control_recompute, d);

@@ -14,4 +14,9 @@ void control_init(struct lateend *);
 void control_run(struct lateend *);
 void control_wait(void);
 
+/* The same for the proof of encryption (control-verify.c). */
+void control_verify_init(struct lateend *);
+void control_verify_run(const struct lateend *);
+void control_verify_wait(void);
+
 #endif /* agent/control.h */

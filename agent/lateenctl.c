@@ -69,6 +69,13 @@ static const struct column ipsec_columns[] = {
     { NULL, NULL }
 };
 
+static const struct column verify_columns[] = {
+    { "PEER", "peer" }, { "PROVEN", "proven" }, { "PROBES", "probes" },
+    { "ANSWERED", "answered" }, { "ESP OUT", "espOut" },
+    { "ESP IN", "espIn" }, { "CLEAR", "clear" }, { "SA OUT", "saOut" },
+    { "SA IN", "saIn" }, { "WHY NOT", "reason" }, { NULL, NULL }
+};
+
 static const struct command commands[] = {
     { "status", "", "what this node's agent does and how it fares", NULL },
     { "nodes", "", "the nodes of the cluster", node_columns },
@@ -81,6 +88,9 @@ static const struct command commands[] = {
       "the flows in the switch, with the objects that want them",
       flow_columns },
     { "ipsec", "", "the state of encryption, peer by peer", ipsec_columns },
+    { "ipsec verify", "[PEER]", "prove by probes that what passes between "
+      "this node and its peers\n        is encrypted; the exit status is 1 "
+      "where that is not proven", verify_columns },
     { "wait", "--for=synced",
       "wait until all that is known is in the switch, the host and IPsec",
       NULL },
@@ -275,15 +285,40 @@ print_object(const json_t *object, int indent)
     }
 }
 
+/* Finds the command that 'argv' begins with. */
 static const struct command *
-find_command(const char *name)
+find_command(char *argv[])
 {
+    const struct command *found = NULL;
+
     for (const struct command *c = commands; c->name; c++) {
-        if (!strcmp(c->name, name)) {
-            return c;
+        const char *second = strchr(c->name, ' ');
+        size_t length = second ? second - c->name : strlen(c->name);
+
+        if (strlen(argv[0]) == length && !strncmp(argv[0], c->name, length)
+            && (!second || (argv[1] && !strcmp(argv[1], second + 1)))) {
+            found = c;
         }
     }
-    die(2, "unknown command \"%s\" (see lateenctl --help)", name);
+    if (!found) {
+        die(2, "unknown command \"%s\" (see lateenctl --help)", argv[0]);
+    }
+    return found;
+}
+
+/* Whether each peer's encryption is proven. */
+static bool
+all_proven(const json_t *rows)
+{
+    const json_t *row;
+    size_t i;
+
+    json_array_foreach (rows, i, row) {
+        if (!json_is_true(json_object_get(row, "proven"))) {
+            return false;
+        }
+    }
+    return true;
 }
 
 int
@@ -369,7 +404,12 @@ main(int argc, char *argv[])
         die(2, "which command?  (see lateenctl --help)");
     }
 
-    const struct command *command = find_command(argv[optind++]);
+    const struct command *command = find_command(&argv[optind]);
+    bool verify = !strcmp(command->name, "ipsec verify");
+    optind += verify ? 2 : 1;
+    if (verify && optind < argc && !filter) {
+        args[n_args++] = argv[optind++];
+    }
     if (optind < argc) {
         die(2, "%s takes no argument \"%s\" (see lateenctl --help)",
             command->name, argv[optind]);
@@ -393,7 +433,8 @@ main(int argc, char *argv[])
     }
 
     char *path = ctl_socket_path(target);
-    json_t *answer = ask(path, command->name, args, n_args, timeout);
+    json_t *answer = ask(path, verify ? "ipsec/verify" : command->name, args,
+                         n_args, timeout);
     if (json) {
         json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
         putchar('\n');
@@ -407,10 +448,11 @@ main(int argc, char *argv[])
         puts(text);
         free(text);
     }
+    int status = verify && !all_proven(answer);
     json_decref(answer);
     free(path);
     if (fflush(stdout) || ferror(stdout)) {
         die(1, "cannot write the answer: %s", strerror(errno));
     }
-    return 0;
+    return status;
 }

@@ -33,6 +33,7 @@ _lateenctl()
         case $command in
         "") words="$commands --output --target --timeout --help --version" ;;
         policies) words="--stats" ;;
+        ipsec) words="verify" ;;
         flows) words="--pod --policy --node --table" ;;
         wait) words="--for=synced" ;;
         esac

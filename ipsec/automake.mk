@@ -39,6 +39,13 @@ liblateen_a_SOURCES += \
 	ipsec/psk.c \
 	ipsec/psk.h
 
+# Proof
+liblateen_a_SOURCES += \
+	ipsec/verify.c \
+	ipsec/verify.h \
+	ipsec/wire.c \
+	ipsec/wire.h
+
 # The kernel's side
 liblateen_a_SOURCES += \
 	ipsec/xfrm-check.c \

@@ -596,6 +596,7 @@ read_counters(struct guard *guard)
         guard->status.packets[i] = packets[i];
     }
     guard->counted = true;
+    guard->status.rounds++;
 }
 
 static void

@@ -111,6 +111,7 @@ struct guard_status {
     const char *nft_error;      /* Why not, in words; else NULL. */
     const char *xfrm_error;
     uint64_t packets[GUARD_N_COUNTERS]; /* Stopped, as far as known. */
+    unsigned int rounds;        /* Times that these were read. */
     unsigned int repairs;       /* Times that a layer was put back. */
     const char *alarm;          /* Text of the last alarm; NULL if none. */
     long long int alarm_time;   /* When that was, as time_wall_msec(). */

@@ -16,7 +16,8 @@ lateen_test_SOURCES = \
 lateen_test_SOURCES += \
 	tests/test-guard.c \
 	tests/test-host.c \
-	tests/test-mtu.c
+	tests/test-mtu.c \
+	tests/test-wire.c
 lateen_test_SOURCES += \
 	tests/model-dump.c \
 	tests/model-dump.h \
@@ -54,13 +55,15 @@ SYSTEM_TESTSUITE_AT = \
 	tests/system-lab-macros.at \
 	tests/system-lab.at \
 	tests/system-mtu.at \
+	tests/system-verify.at \
 	tests/vms-testsuite.at \
 	tests/vms.at
 
 TESTSUITE_AT += \
 	tests/guard.at \
 	tests/host.at \
-	tests/mtu.at
+	tests/mtu.at \
+	tests/wire.at
 SYSTEM_TESTSUITE_AT += \
 	tests/system-netpol.at \
 	tests/system-policy.at \
@@ -196,6 +199,12 @@ fuzz_ip_SOURCES = tests/fuzz/ip.c $(FUZZ_MAIN)
 fuzz_ip_LDFLAGS = $(FUZZ_LINK)
 fuzz_ip_LDADD = $(LATEEN_LIBS)
 EXTRA_DIST += tests/fuzz/ip.corpus
+
+FUZZ_TARGETS += fuzz-wire
+fuzz_wire_SOURCES = tests/fuzz/wire.c $(FUZZ_MAIN)
+fuzz_wire_LDFLAGS = $(FUZZ_LINK)
+fuzz_wire_LDADD = $(LATEEN_LIBS)
+EXTRA_DIST += tests/fuzz/wire.corpus
 
 FUZZ_TARGETS += fuzz-manifest
 fuzz_manifest_SOURCES = tests/fuzz/manifest.c $(FUZZ_MAIN)
