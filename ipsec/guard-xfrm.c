@@ -18,13 +18,14 @@
 #include "netlink.h"
 #include "netlink-socket.h"
 #include "openvswitch/ofpbuf.h"
+#include "packets.h"
 #include "util.h"
 
-/* The priority of the policy for packets without a source: just better than
- * that of the blocking ones. */
+/* The priority of the policies for what is encrypted for nobody: just better
+ * than that of the blocking ones. */
 #define BLIND_PRIORITY (GUARD_XFRM_PRIORITY - 1)
 
-/* SPI and reqid of the states for packets without a source. */
+/* SPI and reqid of the states for it. */
 #define BLIND_SPI 0x4c617465
 #define BLIND_REQID BLIND_SPI
 
@@ -35,6 +36,15 @@ static const uint8_t directions[] = {
     XFRM_POLICY_OUT, XFRM_POLICY_IN, XFRM_POLICY_FWD
 };
 static const uint16_t families[] = { AF_INET, AF_INET6 };
+
+/* ICMP errors that the kernel sends when it has no port, or no protocol, for a
+ * packet. */
+static const struct refusal {
+    uint8_t type, code;
+} refusals[][2] = {
+    { { 3, 3 }, { 3, 2 } },     /* RFC 792. */
+    { { 1, 4 }, { 4, 1 } },     /* RFC 4443. */
+};
 
 #define MAX_PER_TUNNEL (ARRAY_SIZE(directions) * ARRAY_SIZE(families) + 1)
 
@@ -73,12 +83,21 @@ guard_xfrm_sync(const struct guard_wanted *wanted, unsigned int *missing)
     sync_policies(&sync, wanted);
     sync_states(&sync, wanted);
     if (sync.error == EEXIST) {
-        return xstrdup("another XFRM policy for all tunnel packets stands "
-                       "in the way; remove it (ip xfrm policy)");
+        return xstrdup("another XFRM policy for all tunnel packets, or for "
+                       "ICMP errors to a peer, stands in the way; remove it "
+                       "(ip xfrm policy)");
     }
     return (sync.error
             ? xasprintf("cannot %s: %s", sync.what, ovs_strerror(sync.error))
             : NULL);
+}
+
+/* Policies of SAs, which come and go often, name their peer. */
+static bool
+may_be_ours(const struct xfrm_selector *sel)
+{
+    return (!sel->prefixlen_d || sel->proto == IPPROTO_ICMP
+            || sel->proto == IPPROTO_ICMPV6);
 }
 
 bool
@@ -91,13 +110,12 @@ guard_xfrm_is_affected(const struct ofpbuf *event)
     switch (nl_msg_nlmsghdr(event)->nlmsg_type) {
     case XFRM_MSG_NEWPOLICY:
     case XFRM_MSG_UPDPOLICY:
-        /* Policies of SAs, which come and go often, name their peer. */
         p = ofpbuf_at(event, NLMSG_HDRLEN, sizeof *p);
-        return !p || !p->sel.prefixlen_d;
+        return !p || may_be_ours(&p->sel);
 
     case XFRM_MSG_DELPOLICY:
         id = ofpbuf_at(event, NLMSG_HDRLEN, sizeof *id);
-        return !id || !id->sel.prefixlen_d;
+        return !id || may_be_ours(&id->sel);
 
     case XFRM_MSG_NEWSA:
     case XFRM_MSG_UPDSA:
@@ -143,6 +161,26 @@ dump(uint16_t type, size_t header, struct ofpbuf *replies)
 
 /* Policies. */
 
+static uint16_t
+family_of(const struct in6_addr *a)
+{
+    return ip_is_v4(a) ? AF_INET : AF_INET6;
+}
+
+static xfrm_address_t
+to_xfrm(const struct in6_addr *a)
+{
+    xfrm_address_t x;
+
+    memset(&x, 0, sizeof x);
+    if (ip_is_v4(a)) {
+        x.a4 = in6_addr_get_mapped_ipv4(a);
+    } else {
+        memcpy(&x, a, sizeof x);
+    }
+    return x;
+}
+
 /* All that we ever set. */
 static bool
 policy_equals(const struct xfrm_userpolicy_info *a,
@@ -152,7 +190,9 @@ policy_equals(const struct xfrm_userpolicy_info *a,
             && a->priority == b->priority
             && a->sel.family == b->sel.family
             && a->sel.proto == b->sel.proto
+            && a->sel.sport == b->sel.sport
             && a->sel.dport == b->sel.dport
+            && !memcmp(&a->sel.daddr, &b->sel.daddr, sizeof a->sel.daddr)
             && a->sel.dport_mask == b->sel.dport_mask
             && a->sel.sport_mask == b->sel.sport_mask
             && a->sel.prefixlen_d == b->sel.prefixlen_d
@@ -185,13 +225,9 @@ parse_policy(const struct ofpbuf *msg, struct xfrm_userpolicy_info *p)
 }
 
 static void
-init_policy(struct xfrm_userpolicy_info *p, const struct guard_tunnel *tunnel,
-            uint16_t family, uint8_t dir)
+init_policy(struct xfrm_userpolicy_info *p, uint16_t family, uint8_t dir)
 {
     p->sel.family = family;
-    p->sel.proto = tunnel->protocol;
-    p->sel.dport = htons(tunnel->port);
-    p->sel.dport_mask = tunnel->port ? OVS_BE16_MAX : 0;
     p->lft.soft_byte_limit = p->lft.hard_byte_limit = XFRM_INF;
     p->lft.soft_packet_limit = p->lft.hard_packet_limit = XFRM_INF;
     p->priority = GUARD_XFRM_PRIORITY;
@@ -200,13 +236,46 @@ init_policy(struct xfrm_userpolicy_info *p, const struct guard_tunnel *tunnel,
     p->share = XFRM_SHARE_ANY;
 }
 
+/* A policy that has what it is for encrypted for nobody. */
+static void
+init_blind_policy(struct xfrm_userpolicy_info *p, uint16_t family)
+{
+    init_policy(p, family, XFRM_POLICY_OUT);
+    p->priority = BLIND_PRIORITY;
+    p->action = XFRM_POLICY_ALLOW;
+}
+
+static void
+set_tunnel(struct xfrm_selector *sel, const struct guard_tunnel *tunnel)
+{
+    sel->proto = tunnel->protocol;
+    sel->dport = htons(tunnel->port);
+    sel->dport_mask = tunnel->port ? OVS_BE16_MAX : 0;
+}
+
+/* XFRM has an ICMP packet's type and code where others have ports. */
+static void
+set_refusal(struct xfrm_selector *sel, const struct refusal *refusal,
+            const struct in6_addr *peer)
+{
+    bool v4 = sel->family == AF_INET;
+
+    sel->proto = v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+    sel->sport = htons(refusal->type);
+    sel->dport = htons(refusal->code);
+    sel->sport_mask = sel->dport_mask = OVS_BE16_MAX;
+    sel->daddr = to_xfrm(peer);
+    sel->prefixlen_d = v4 ? 32 : 128;
+}
+
 /* Returns the policies that 'wanted' needs, '*n' of them, in an array that
  * the caller frees. */
 static struct xfrm_userpolicy_info *
 make_policies(const struct guard_wanted *wanted, size_t *n)
 {
     struct xfrm_userpolicy_info *policies
-        = xcalloc(MAX(wanted->n_tunnels, 1) * MAX_PER_TUNNEL,
+        = xcalloc(1 + wanted->n_tunnels * MAX_PER_TUNNEL
+                  + wanted->peers.n * ARRAY_SIZE(refusals[0]),
                   sizeof *policies);
 
     *n = 0;
@@ -216,16 +285,28 @@ make_policies(const struct guard_wanted *wanted, size_t *n)
         if (is_gre(tunnel)) {
             struct xfrm_userpolicy_info *p = &policies[(*n)++];
 
-            init_policy(p, tunnel, AF_INET6, XFRM_POLICY_OUT);
+            init_blind_policy(p, AF_INET6);
+            set_tunnel(&p->sel, tunnel);
             p->sel.prefixlen_s = 128;
-            p->priority = BLIND_PRIORITY;
-            p->action = XFRM_POLICY_ALLOW;
         }
         for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
             for (size_t d = 0; d < ARRAY_SIZE(directions); d++) {
-                init_policy(&policies[(*n)++], tunnel, families[f],
-                            directions[d]);
+                struct xfrm_userpolicy_info *p = &policies[(*n)++];
+
+                init_policy(p, families[f], directions[d]);
+                set_tunnel(&p->sel, tunnel);
             }
+        }
+    }
+    for (size_t i = 0; wanted->n_tunnels && i < wanted->peers.n; i++) {
+        const struct in6_addr *peer = &wanted->peers.elems[i].addr;
+        uint16_t family = family_of(peer);
+
+        for (size_t j = 0; j < ARRAY_SIZE(refusals[0]); j++) {
+            struct xfrm_userpolicy_info *p = &policies[(*n)++];
+
+            init_blind_policy(p, family);
+            set_refusal(&p->sel, &refusals[family == AF_INET6][j], peer);
         }
     }
     return policies;
@@ -246,7 +327,7 @@ add_policy(const struct xfrm_userpolicy_info *policy)
             = nl_msg_put_unspec_zero(&request, XFRMA_TMPL, sizeof *tmpl);
 
         tmpl->id.proto = IPPROTO_ESP;
-        tmpl->family = AF_INET6;
+        tmpl->family = policy->sel.family;
         tmpl->reqid = BLIND_REQID;
         tmpl->mode = XFRM_MODE_TRANSPORT;
         tmpl->aalgos = tmpl->ealgos = tmpl->calgos = UINT32_MAX;
@@ -351,10 +432,10 @@ add_state(const struct in6_addr *peer)
                         NLM_F_REQUEST | NLM_F_ACK);
     struct xfrm_usersa_info *sa = nl_msg_put_uninit(&request, sizeof *sa);
     memset(sa, 0, sizeof *sa);
-    memcpy(&sa->id.daddr, peer, sizeof *peer);
+    sa->id.daddr = to_xfrm(peer);
     sa->id.spi = htonl(BLIND_SPI);
     sa->id.proto = IPPROTO_ESP;
-    sa->family = AF_INET6;
+    sa->family = family_of(peer);
     sa->mode = XFRM_MODE_TRANSPORT;
     sa->reqid = BLIND_REQID;
     sa->lft.soft_byte_limit = sa->lft.hard_byte_limit = XFRM_INF;
@@ -385,16 +466,19 @@ remove_state(const struct xfrm_usersa_info *sa)
     return error;
 }
 
-/* The index of 'a' in 'list', or its length. */
+/* The index in 'list' of the peer that 'sa' goes to, or its length. */
 static size_t
-find_peer(const struct ip_prefix_list *list, const xfrm_address_t *a)
+find_peer(const struct ip_prefix_list *list, const struct xfrm_usersa_info *sa)
 {
-    size_t i = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        xfrm_address_t a = to_xfrm(&list->elems[i].addr);
 
-    while (i < list->n && memcmp(&list->elems[i].addr, a, sizeof *a)) {
-        i++;
+        if (sa->family == family_of(&list->elems[i].addr)
+            && !memcmp(&a, &sa->id.daddr, sizeof a)) {
+            return i;
+        }
     }
-    return i;
+    return list->n;
 }
 
 static void
@@ -403,11 +487,7 @@ sync_states(struct sync *sync, const struct guard_wanted *wanted)
     const struct ip_prefix_list *peers = &wanted->peers;
     bool *present = xcalloc(peers->n + 1, sizeof *present);
     struct ofpbuf replies, msg;
-    bool gre = false;
 
-    for (size_t i = 0; i < wanted->n_tunnels; i++) {
-        gre |= is_gre(&wanted->tunnels[i]);
-    }
     ofpbuf_init(&replies, 4096);
     int error = dump(XFRM_MSG_GETSA, sizeof(struct xfrm_usersa_id), &replies);
     set_error(sync, error, "list XFRM states");
@@ -420,14 +500,14 @@ sync_states(struct sync *sync, const struct guard_wanted *wanted)
             || sa.reqid != BLIND_REQID || sa.id.spi != htonl(BLIND_SPI)) {
             continue;
         }
-        size_t i = find_peer(peers, &sa.id.daddr);
+        size_t i = find_peer(peers, &sa);
         present[i] = true;
-        if (!gre || i == peers->n) {
+        if (!wanted->n_tunnels || i == peers->n) {
             set_error(sync, remove_state(&sa), "remove XFRM states");
         }
     }
-    for (size_t i = 0; gre && !error && i < peers->n; i++) {
-        if (!present[i] && !ip_is_v4(&peers->elems[i].addr)) {
+    for (size_t i = 0; wanted->n_tunnels && !error && i < peers->n; i++) {
+        if (!present[i]) {
             int retval = add_state(&peers->elems[i].addr);
 
             /* Two nodes may claim one address. */

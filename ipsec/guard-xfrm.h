@@ -18,12 +18,19 @@ bool guard_xfrm_is_supported(void);
  *
  *   - Policies that block each tunnel's packets: out, in and forwarded, of
  *     both families.
- *   - For GRE over IPv6, a state towards each peer, and a policy that leads
- *     there.  The kernel looks such a packet up without a source at first, so
- *     that no SA's policy matches; the table of the first layer makes it look
- *     again, with the right source.  A blocking policy would stop the packet
- *     before, and no policy would let it pass in clear where the table is
- *     gone.  This one has it encrypted with a key that nobody knows.
+ *   - A state towards each peer, with a key that nobody knows, for what must
+ *     not leave in clear and cannot be blocked; and policies that lead there:
+ *
+ *       - For GRE over IPv6.  The kernel looks such a packet up without a
+ *         source at first, so that no SA's policy matches; the table of the
+ *         first layer makes it look again, with the right source.  A blocking
+ *         policy would stop the packet before, and no policy would let it
+ *         pass in clear where the table is gone.
+ *
+ *       - For ICMP errors to a peer that say that nobody is here who takes a
+ *         packet.  Where the tunnel has no port, they quote what IPsec has
+ *         taken out of its packets.  Others, of which there are some all the
+ *         time, would ring the alarm of what blocking policies count.
  *
  * Those that are there already are left alone.  Adds to '*missing' those that
  * were not.  Returns NULL or a message that the caller frees; without XFRM,

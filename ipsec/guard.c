@@ -194,6 +194,39 @@ format_notrack_rules(const struct guard_wanted *wanted, const char *condition,
     }
 }
 
+/* Appends rules that drop the ICMP errors in which the kernel would quote what
+ * IPsec has taken out of a tunnel packet, when the tunnel has no port: while
+ * Open vSwitch starts, say.  In them, the IP header, without options, comes
+ * after 8 bytes of ICMP (RFC 792, RFC 4443 section 3). */
+static void
+format_quote_rules(const struct guard_wanted *wanted, struct ds *ds)
+{
+    static const struct {
+        const char *types;
+        int protocol, port;     /* Where the quoted packet has them, in bits
+                                 * after the start of ICMP. */
+    } errors[] = {
+        { "icmp type { destination-unreachable, time-exceeded, "
+          "parameter-problem }", 136, 240 },
+        { "icmpv6 type { destination-unreachable, packet-too-big, "
+          "time-exceeded, parameter-problem }", 112, 400 },
+    };
+
+    for (size_t i = 0; i < wanted->n_tunnels; i++) {
+        const struct guard_tunnel *tunnel = &wanted->tunnels[i];
+
+        for (size_t j = 0; j < ARRAY_SIZE(errors); j++) {
+            ds_put_format(ds, "    %s @th,%d,8 %"PRIu8, errors[j].types,
+                          errors[j].protocol, tunnel->protocol);
+            if (tunnel->port) {
+                ds_put_format(ds, " @th,%d,16 %"PRIu16, errors[j].port,
+                              tunnel->port);
+            }
+            ds_put_cstr(ds, " drop\n");
+        }
+    }
+}
+
 /* The kernel looks up the route, and with it the XFRM policy, of a GRE packet
  * over IPv6 with no source address (guard-xfrm.h tells what it finds).  A
  * changed mark makes it look again, with the right one. */
@@ -348,6 +381,7 @@ guard_wanted_format_nft(const struct guard_wanted *wanted, struct ds *ds)
     ds_put_cstr(ds, "  }\n"
                 "  chain sending {\n"
                 "    type filter hook output priority -300;\n");
+    format_quote_rules(wanted, ds);
     format_notrack_rules(wanted, "", ds);
     ds_put_cstr(ds, "  }\n"
                 "  chain straying {\n"
