@@ -47,6 +47,8 @@ struct ike_renewal {
     struct simap births;        /* Each IKE SA's age: a number that grows, and
                                  * that it keeps when it is rekeyed. */
     struct sset stale;          /* Numbers of those that are to go. */
+    struct simap asked;         /* And when charon was asked to end which, in
+                                 * s. */
     bool marking;               /* Those that the next look finds are. */
     long long int stale_since;
     char *current;              /* The IKE SA that is to have all children, or

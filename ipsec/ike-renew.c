@@ -43,6 +43,7 @@ VLOG_DEFINE_THIS_MODULE(ike_renew);
 #define START_INTERVAL 10000    /* Between attempts. */
 #define SETTLE_TIME 2000        /* From a whole IKE SA to the end of others; */
 #define SETTLE_OTHER 5000       /* where the peer should be quicker. */
+#define END_TIME 4              /* In s: how long its end may take. */
 
 /* Seconds of an IKE SA's "over_time", to which the generation is added. */
 #define OVER_TIME 1440
@@ -55,6 +56,7 @@ ike_renewal_init(struct ike_renewal *r)
     /* What is there may be of an earlier agent's generations. */
     r->generation = random_range(N_GENERATIONS);
     simap_init(&r->births);
+    simap_init(&r->asked);
     sset_init(&r->stale);
 }
 
@@ -62,6 +64,7 @@ void
 ike_renewal_destroy(struct ike_renewal *r)
 {
     simap_destroy(&r->births);
+    simap_destroy(&r->asked);
     sset_destroy(&r->stale);
     free(r->current);
     free(r->prepared);
@@ -195,6 +198,28 @@ choose(const struct ike_conn *conn)
     return best;
 }
 
+/* Forgets what 'map' has of IKE SAs that are not there any more, when that is
+ * a lot: charon tells of some before it lists them. */
+static void
+forget(struct simap *map, const struct ike_sas *sas)
+{
+    struct simap_node *node, *next;
+
+    if (simap_count(map) < 16 + sas->n_established) {
+        return;
+    }
+    SIMAP_FOR_EACH_SAFE (node, next, map) {
+        bool found = false;
+
+        for (size_t i = 0; i < sas->n_established && !found; i++) {
+            found = !strcmp(sas->established[i].id, node->name);
+        }
+        if (!found) {
+            simap_delete(map, node);
+        }
+    }
+}
+
 /* Notes the IKE SAs that are new, and those that are to go. */
 static void
 note_sas(struct ike_conn *conn)
@@ -220,9 +245,8 @@ note_sas(struct ike_conn *conn)
     if (!any_stale) {
         sset_clear(&r->stale);
     }
-    if (!conn->sas.n_established) {
-        simap_clear(&r->births);
-    }
+    forget(&r->births, &conn->sas);
+    forget(&r->asked, &conn->sas);
 }
 
 /* From a whole IKE SA to the end of the others, in ms. */
@@ -230,6 +254,26 @@ static long long int
 settle_time(const struct ike_conn *conn)
 {
     return is_starter(conn) ? SETTLE_TIME : SETTLE_OTHER;
+}
+
+/* Has charon end the IKE SA 'id', which another one has replaced.  That waits
+ * for what is on its way in it; where the peer has ended it already, there is
+ * no answer to that. */
+static void
+end_replaced(struct ike_conn *conn, const char *id)
+{
+    struct ike_renewal *r = &conn->renewal;
+    unsigned int now = time_msec() / 1000;
+    bool asked = simap_contains(&r->asked, id);
+
+    if (asked && now < simap_get(&r->asked, id) + END_TIME) {
+        return;
+    }
+    VLOG_INFO("%s: %s IKE SA %s, which %s has replaced", conn->name,
+              asked ? "giving up" : "ending", id, r->current);
+    ike_terminate(conn->ike->client, "ike-id", id, asked);
+    simap_put(&r->asked, id, now);
+    ike_look_soon(conn->ike, time_msec() + END_TIME * 1000);
 }
 
 /* Ends the IKE SAs that another one has replaced, or that have been stale for
@@ -249,9 +293,7 @@ end_sas(struct ike_conn *conn)
         if (r->current && !strcmp(id, r->current)) {
             continue;
         } else if (replaced) {
-            VLOG_INFO("%s: ending IKE SA %s, which %s has replaced",
-                      conn->name, id, r->current);
-            ike_terminate(ike->client, "ike-id", id, false);
+            end_replaced(conn, id);
         } else if (late && sset_contains(&r->stale, id)) {
             VLOG_WARN("%s: ending IKE SA %s: no other could replace it in "
                       "time", conn->name, id);
