@@ -45,6 +45,33 @@ parse_proposals(struct yaml_report *report, const struct yaml_node *ipsec,
     }
 }
 
+/* Reports what is wrong with the keys by which nodes know each other. */
+static void
+check_credentials(struct yaml_report *report, const struct yaml_node *ipsec,
+                  const struct yaml_node *mode)
+{
+    static const char *const x509[] = { "certificate", "key", "ca", "crl" };
+    const struct yaml_node *psk = yaml_get(ipsec, "psk-file");
+    const struct yaml_node *any = NULL;
+
+    for (size_t i = 0; i < ARRAY_SIZE(x509) && !any; i++) {
+        any = yaml_get(ipsec, x509[i]);
+    }
+    if (!psk && !any) {
+        yaml_error(report, mode, "required needs the key psk-file beside it, "
+                   "the path of the file with the nodes' common key, or the "
+                   "keys certificate, key and ca");
+    } else if (psk && any) {
+        yaml_error(report, any, "cannot be together with psk-file");
+    } else if (any) {
+        for (size_t i = 0; i < 3; i++) {
+            if (!yaml_get(ipsec, x509[i])) {
+                yaml_error(report, any, "needs the key %s beside it", x509[i]);
+            }
+        }
+    }
+}
+
 void
 config_parse_ipsec(struct yaml_report *report, const struct yaml_node *root,
             struct config *config)
@@ -52,7 +79,8 @@ config_parse_ipsec(struct yaml_report *report, const struct yaml_node *root,
     static const char *const keys[] = {
         "mode", "psk-file", "vici-socket", "ike-proposals", "esp-proposals",
         "ike-rekey", "esp-rekey", "renew-within", "dpd-delay",
-        "replay-window", "udp-encap", NULL
+        "replay-window", "udp-encap", "certificate", "key", "ca", "crl",
+        "reauth", NULL
     };
     static const char *const modes[] = {
         [IPSEC_OFF] = "off",
@@ -65,6 +93,12 @@ config_parse_ipsec(struct yaml_report *report, const struct yaml_node *root,
     config->ipsec_mode = config_get_enum(report, ipsec, "mode", modes,
                                          IPSEC_OFF);
     config_get_paths(report, ipsec, "psk-file", &config->psk_files);
+    config->certificate = config_get_path(report, ipsec, "certificate", NULL);
+    config->key = config_get_path(report, ipsec, "key", NULL);
+    config->ca = config_get_path(report, ipsec, "ca", NULL);
+    config->crl = config_get_path(report, ipsec, "crl", NULL);
+    config->reauth = config_get_integer(report, ipsec, "reauth", 10, 86400,
+                                        3600);
     config->vici_socket = config_get_path(report, ipsec, "vici-socket",
                                           "/var/run/charon.vici");
     parse_proposals(report, ipsec, "ike-proposals", PROPOSAL_IKE_DEFAULT,
@@ -92,10 +126,7 @@ config_parse_ipsec(struct yaml_report *report, const struct yaml_node *root,
         return;
     }
     const struct yaml_node *mode = yaml_get(ipsec, "mode");
-    if (!yaml_get(ipsec, "psk-file")) {
-        yaml_error(report, mode, "required needs the key psk-file beside it, "
-                   "the path of the file with the nodes' common key");
-    }
+    check_credentials(report, ipsec, mode);
     if (config->datapath_type && !strcmp(config->datapath_type, "netdev")) {
         yaml_error(report, mode, "required is not possible with "
                    "datapath-type: netdev, because Open vSwitch's userspace "

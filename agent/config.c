@@ -92,6 +92,10 @@ config_destroy(struct config *config)
         free(config->bridge);
         free(config->datapath_type);
         svec_destroy(&config->psk_files);
+        free(config->certificate);
+        free(config->key);
+        free(config->ca);
+        free(config->crl);
         free(config->vici_socket);
         svec_destroy(&config->ike_proposals);
         svec_destroy(&config->esp_proposals);

@@ -41,6 +41,12 @@ struct config {
     enum ipsec_mode ipsec_mode;
     struct svec psk_files;      /* The first one's key signs, all are accepted.
                                  * "%p" in them is the peer's name. */
+    char *certificate;          /* Files: none with 'psk_files'; without, */
+    char *key;                  /* all but perhaps 'crl'. */
+    char *ca;
+    char *crl;
+    unsigned int reauth;        /* Seconds until a peer must show again that
+                                 * its certificate is good. */
     unsigned int renew_within;  /* Seconds until no SA is left that a withdrawn
                                  * key has authenticated. */
     char *vici_socket;

@@ -17,6 +17,7 @@ dist_doc_DATA += \
 	doc/cni.rst \
 	doc/guard.rst \
 	doc/lab.rst \
+	doc/pki.rst \
 	doc/pipeline.rst \
 	doc/policy.rst
 

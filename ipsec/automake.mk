@@ -32,12 +32,15 @@ liblateen_a_SOURCES += \
 	ipsec/ike-sas.c \
 	ipsec/ike-sas.h \
 	ipsec/ike-status.c \
+	ipsec/ike-x509.c \
 	ipsec/ike.c \
 	ipsec/ike.h \
 	ipsec/proposal.c \
 	ipsec/proposal.h \
 	ipsec/psk.c \
-	ipsec/psk.h
+	ipsec/psk.h \
+	ipsec/x509.c \
+	ipsec/x509.h
 
 # Proof
 liblateen_a_SOURCES += \

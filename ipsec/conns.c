@@ -14,6 +14,7 @@
 #include "openvswitch/shash.h"
 #include "sset.h"
 #include "util.h"
+#include "x509.h"
 
 static void
 put(struct json *object, const char *key, const char *value)
@@ -29,15 +30,14 @@ put_list(struct json *object, const char *key, char *item)
                     json_array_create_1(json_string_create_nocopy(item)));
 }
 
-/* A list of 'proposals'. */
+/* A list of 'items'. */
 static void
-put_proposals(struct json *object, const char *key,
-              const struct svec *proposals)
+put_strings(struct json *object, const char *key, const struct svec *items)
 {
     struct json *list = json_array_create_empty();
 
-    for (size_t i = 0; i < proposals->n; i++) {
-        json_array_add(list, json_string_create(proposals->names[i]));
+    for (size_t i = 0; i < items->n; i++) {
+        json_array_add(list, json_string_create(items->names[i]));
     }
     json_object_put(object, key, list);
 }
@@ -69,7 +69,7 @@ child(const struct config *config, const struct in6_addr *local,
 
     put_list(c, "local_ts", selector(local, local_what));
     put_list(c, "remote_ts", selector(remote, remote_what));
-    put_proposals(c, "esp_proposals", &config->esp_proposals);
+    put_strings(c, "esp_proposals", &config->esp_proposals);
     put(c, "mode", "transport");
     put(c, "start_action", "trap");
     put(c, "close_action", "trap");
@@ -81,11 +81,22 @@ child(const struct config *config, const struct in6_addr *local,
     return c;
 }
 
+/* Says how the node 'id' shows that it is itself. */
+static struct json *
+make_side(const char *id, const struct x509 *x509)
+{
+    struct json *side = json_object_create();
+
+    put(side, "auth", x509 ? "pubkey" : "psk");
+    put(side, "id", id);
+    return side;
+}
+
 /* A connection whose children have the reqids 'reqid' and up. */
 static struct json *
 connection(const struct config *config, const char *self, const char *peer,
            const struct in6_addr *local, const struct in6_addr *remote,
-           uint32_t reqid)
+           uint32_t reqid, const struct x509 *x509)
 {
     struct json *conn = json_object_create();
     struct json *children = json_object_create();
@@ -94,7 +105,7 @@ connection(const struct config *config, const char *self, const char *peer,
     put(conn, "version", "2");
     put_list(conn, "local_addrs", ip_to_string(local));
     put_list(conn, "remote_addrs", ip_to_string(remote));
-    put_proposals(conn, "proposals", &config->ike_proposals);
+    put_strings(conn, "proposals", &config->ike_proposals);
     put(conn, "mobike", "no");
     put(conn, "keyingtries", "0");
     put_seconds(conn, "rekey_time", config->ike_rekey);
@@ -106,13 +117,17 @@ connection(const struct config *config, const char *self, const char *peer,
      * all: where two nodes start at once, "replace" would end both. */
     put(conn, "unique", "no");
 
-    side = json_object_create();
-    put(side, "auth", "psk");
-    put(side, "id", self);
+    side = make_side(self, x509);
+    if (x509) {
+        put_list(side, "certs", xstrdup(x509->certificate));
+    }
     json_object_put(conn, "local", side);
-    side = json_object_create();
-    put(side, "auth", "psk");
-    put(side, "id", peer);
+    side = make_side(peer, x509);
+    if (x509) {
+        /* charon keeps authorities that are not in the file any more, but
+         * believes only these. */
+        put_strings(side, "cacerts", &x509->cas);
+    }
     json_object_put(conn, "remote", side);
 
     if (config->tunnel_type == TUNNEL_GRE) {
@@ -178,7 +193,8 @@ choose_reqid(const char *peer, const uint32_t *taken, size_t n)
 
 void
 conns_derive(const struct model *model, const struct config *config,
-             const char *self_name, struct shash *conns)
+             const char *self_name, const struct x509 *x509,
+             struct shash *conns)
 {
     const struct node *self = model_find_node(model, self_name);
     int family = cluster_tunnel_family(model, config, self_name);
@@ -202,7 +218,7 @@ conns_derive(const struct model *model, const struct config *config,
         if (remote && strcmp(names[i], self_name)) {
             shash_add_nocopy(conns, xasprintf(CONNS_PREFIX"%s", names[i]),
                              connection(config, self_name, names[i], local,
-                                        remote, reqids[i]));
+                                        remote, reqids[i], x509));
         }
     }
     free(reqids);

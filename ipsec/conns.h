@@ -22,6 +22,7 @@ struct config;
 struct json;
 struct model;
 struct shash;
+struct x509;
 
 /* Every connection of ours has a name that starts so; the peer's follows. */
 #define CONNS_PREFIX "lateen-"
@@ -37,9 +38,10 @@ struct shash;
 #define CONNS_REQID 0x4c000000
 
 /* Puts into '*conns', an empty map, the body of each connection by its name.
- * None if the cluster has no node 'self', or IPsec is off. */
+ * None if the cluster has no node 'self', or IPsec is off.  Nodes know each
+ * other by certificates with 'x509', by pre-shared keys if it is NULL. */
 void conns_derive(const struct model *, const struct config *,
-                  const char *self, struct shash *conns);
+                  const char *self, const struct x509 *, struct shash *conns);
 
 /* Frees what conns_derive() has put there, and the map itself. */
 void conns_destroy(struct shash *conns);

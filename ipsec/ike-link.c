@@ -53,6 +53,7 @@ link_down(struct ike *ike, const char *error)
     ike->next_try = time_msec() + RETRY_INTERVAL;
     xfrm_check_forget(ike->kernel);
     ike_keys_reset(&ike->keys);
+    ike_x509_reset(&ike->x509);
     SHASH_FOR_EACH (node, &ike->conns) {
         struct ike_conn *conn = node->data;
 
@@ -162,7 +163,14 @@ take_log(struct ike *ike, const struct json *message)
 {
     static const char *const signs[] = {
         "notify error", "failed", "mismatch", "no shared key", "no acceptable",
-        "unable to", "no matching", "no IKE config",
+        "unable to", "no matching", "no IKE config", "was revoked",
+        "certificate invalid", "no issuer certificate",
+        "not confirmed by certificate",
+    };
+    /* What follows from a reason that has been told just before, or means
+     * nothing: a state that is asked for when it is gone. */
+    static const char *const others[] = {
+        "looking for another key", "querying SAD entry",
     };
     const struct shash *members = json_object(message);
     const struct json *name = shash_find_data(members, "ikesa-name");
@@ -174,6 +182,11 @@ take_log(struct ike *ike, const struct json *message)
 
     if (!conn || !msg || msg->type != JSON_STRING) {
         return;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+        if (strstr(json_string(msg), others[i])) {
+            return;
+        }
     }
     if (!strncmp(json_string(msg), "retransmit ", 11)
         || !strncmp(json_string(msg), "giving up after ", 16)) {

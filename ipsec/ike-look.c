@@ -89,6 +89,20 @@ shared_cb(const struct json *reply, const struct json *events OVS_UNUSED,
 }
 
 static void
+private_cb(const struct json *reply, const struct json *events OVS_UNUSED,
+           const char *error OVS_UNUSED, void *ike_)
+{
+    struct ike *ike = ike_;
+    const struct json *keys
+        = reply && reply->type == JSON_OBJECT
+          ? shash_find_data(json_object(reply), "keys") : NULL;
+
+    if (ike->link == LINK_READY && keys && keys->type == JSON_ARRAY) {
+        ike_x509_take(ike, keys);
+    }
+}
+
+static void
 install_cb(const struct json *reply OVS_UNUSED,
            const struct json *events OVS_UNUSED, const char *error,
            void *conn_)
@@ -255,6 +269,9 @@ ike_look(struct ike *ike)
     ike->looking = true;
     ike_client_ask(ike->client, "get-conns", NULL, NULL, conns_cb, ike);
     ike_client_ask(ike->client, "get-shared", NULL, NULL, shared_cb, ike);
+    if (ike->settings.certificate) {
+        ike_client_ask(ike->client, "get-keys", NULL, NULL, private_cb, ike);
+    }
     json_object_put_string(message, "trap", "yes");
     ike_client_ask(ike->client, "list-policies", message, "list-policy",
                    policies_cb, ike);

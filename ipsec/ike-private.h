@@ -6,6 +6,7 @@
  *   ike-look.c     what charon holds
  *   ike-load.c     what charon is told
  *   ike-keys.c     the pre-shared keys
+ *   ike-x509.c     this node's certificate
  *   ike-renew.c    how SAs begin, and how new ones replace old ones
  *   ike-status.c   what others want to know
  *   ike-cleanup.c  the end of it all */
@@ -27,6 +28,7 @@
 #include "simap.h"
 #include "sset.h"
 #include "svec.h"
+#include "x509.h"
 #include "xfrm-check.h"
 
 /* Times, in ms. */
@@ -46,11 +48,12 @@ struct ike_renewal {
     unsigned int generation;    /* Of the connection's body. */
     struct simap births;        /* Each IKE SA's age: a number that grows, and
                                  * that it keeps when it is rekeyed. */
-    struct sset stale;          /* Numbers of those that are to go. */
-    struct simap asked;         /* And when charon was asked to end which, in
-                                 * s. */
+    struct simap stale;         /* Those that are to go, and since when, in
+                                 * seconds. */
+    struct simap asked;         /* When charon was asked to end which of them,
+                                 * in seconds. */
     bool marking;               /* Those that the next look finds are. */
-    long long int stale_since;
+    long long int known_since;  /* When the peer has shown who it is. */
     char *current;              /* The IKE SA that is to have all children, or
                                  * NULL. */
     char *prepared;             /* The one that 'generation' has left behind,
@@ -101,11 +104,30 @@ struct ike_keys {
     bool reload;                /* All are to be loaded again. */
 };
 
+/* This node's certificate: see ike-x509.c. */
+struct ike_x509 {
+    struct x509 *x509;          /* In force; NULL if there has been none that
+                                 * is good. */
+    char *error;                /* What is wrong with the files, or NULL. */
+    char *warning;              /* What will be, or NULL. */
+    long long int next_look;    /* At the files. */
+    char *key;                  /* charon's name of the key, "" if it has not
+                                 * got it yet; NULL if it is to be asked. */
+    char *old_key;              /* That of one that is not used any more. */
+    unsigned int n_sent;        /* Questions under way. */
+    bool renew;                 /* All SAs are to be replaced after them. */
+};
+
 /* What of the configuration matters here. */
 struct ike_settings {
     unsigned int serial;
     enum ipsec_mode mode;
-    long long int renew_within; /* In ms. */
+    unsigned int renew_within;  /* In seconds. */
+    long long int reauth;       /* In ms; 0 for never. */
+    char *certificate;          /* Files; NULL with pre-shared keys. */
+    char *key;
+    char *ca;
+    char *crl;
     struct svec psk_files;
     char *vici_socket;
 };
@@ -113,7 +135,8 @@ struct ike_settings {
 struct ike {
     struct ike_settings settings;
     char *self;                 /* This node's name. */
-    bool derived;
+    bool derived;               /* Once. */
+    bool underived;             /* What is derived is out of date. */
     uint64_t seqno;             /* Of the model. */
 
     struct ike_client *client;
@@ -130,6 +153,7 @@ struct ike {
 
     struct shash conns;         /* "struct ike_conn"s by name. */
 
+    struct ike_x509 x509;
     struct ike_keys keys;
     struct json *secret;        /* The message that goes with those for all
                                  * nodes. */
@@ -194,6 +218,30 @@ bool ike_keys_loaded(const struct ike_keys *);
 
 /* What is wrong with one of the files, or NULL. */
 const char *ike_keys_error(const struct ike_keys *);
+
+/* ike-x509.c */
+
+void ike_x509_destroy(struct ike_x509 *);
+
+/* charon has been lost, with all that it held. */
+void ike_x509_reset(struct ike_x509 *);
+
+/* Reads the files when it is time to.  Returns true if connections must be
+ * derived anew. */
+bool ike_x509_run(struct ike *, const char *self);
+void ike_x509_wait(const struct ike *);
+
+/* Brings charon closer to what is wanted. */
+void ike_x509_sync(struct ike *);
+
+/* Takes the 'names' of all private keys that charon holds, an array. */
+void ike_x509_take(struct ike *, const struct json *names);
+
+/* Whether it is not needed, or was there. */
+bool ike_x509_is_known(const struct ike *);
+
+/* Whether charon holds it. */
+bool ike_x509_loaded(const struct ike *);
 
 /* ike-load.c */
 

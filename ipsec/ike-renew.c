@@ -41,6 +41,8 @@ VLOG_DEFINE_THIS_MODULE(ike_renew);
 #define OTHER_GRACE 4000        /* Before it starts what the peer should
                                  * have. */
 #define START_INTERVAL 10000    /* Between attempts. */
+#define REAUTH_OTHER 10000      /* Before it has the peer authenticate itself
+                                 * where that should have begun it. */
 #define SETTLE_TIME 2000        /* From a whole IKE SA to the end of others; */
 #define SETTLE_OTHER 5000       /* where the peer should be quicker. */
 #define END_TIME 4              /* In s: how long its end may take. */
@@ -57,7 +59,7 @@ ike_renewal_init(struct ike_renewal *r)
     r->generation = random_range(N_GENERATIONS);
     simap_init(&r->births);
     simap_init(&r->asked);
-    sset_init(&r->stale);
+    simap_init(&r->stale);
 }
 
 void
@@ -65,7 +67,7 @@ ike_renewal_destroy(struct ike_renewal *r)
 {
     simap_destroy(&r->births);
     simap_destroy(&r->asked);
-    sset_destroy(&r->stale);
+    simap_destroy(&r->stale);
     free(r->current);
     free(r->prepared);
 }
@@ -102,16 +104,24 @@ next_generation(struct ike_conn *conn)
     }
 }
 
+/* The IKE SA 'id' is to go: from when it was first said so. */
+static void
+mark_stale(struct ike_renewal *r, const char *id)
+{
+    if (!simap_contains(&r->stale, id)) {
+        simap_put(&r->stale, id, time_msec() / 1000);
+    }
+}
+
 void
 ike_conn_renew(struct ike_conn *conn)
 {
     struct ike_renewal *r = &conn->renewal;
 
     for (size_t i = 0; i < conn->sas.n_established; i++) {
-        sset_add(&r->stale, conn->sas.established[i].id);
+        mark_stale(r, conn->sas.established[i].id);
     }
     r->marking = true;
-    r->stale_since = time_msec();
     next_generation(conn);
 }
 
@@ -176,7 +186,7 @@ choose(const struct ike_conn *conn)
     for (size_t i = 0; i < conn->sas.n_established; i++) {
         const struct ike_sa *sa = &conn->sas.established[i];
 
-        if (!sset_contains(&r->stale, sa->id)
+        if (!simap_contains(&r->stale, sa->id)
             && (!newest || (simap_get(&r->births, sa->id)
                             > simap_get(&r->births, newest->id)))) {
             newest = sa;
@@ -189,7 +199,7 @@ choose(const struct ike_conn *conn)
     for (size_t i = 0; i < conn->sas.n_established; i++) {
         const struct ike_sa *sa = &conn->sas.established[i];
 
-        if (!sset_contains(&r->stale, sa->id)
+        if (!simap_contains(&r->stale, sa->id)
             && llabs(sa->age - newest->age) <= 2
             && !is_whole(conn, sa->id) && strcmp(sa->spi, best->spi) < 0) {
             best = sa;
@@ -235,15 +245,15 @@ note_sas(struct ike_conn *conn)
         }
         /* Asked after charon has taken the new generation. */
         if (r->marking && ike_conn_is_loaded(conn)) {
-            sset_add(&r->stale, id);
+            mark_stale(r, id);
         }
-        any_stale = any_stale || sset_contains(&r->stale, id);
+        any_stale = any_stale || simap_contains(&r->stale, id);
     }
     if (ike_conn_is_loaded(conn) || !conn->wanted) {
         r->marking = false;
     }
     if (!any_stale) {
-        sset_clear(&r->stale);
+        simap_clear(&r->stale);
     }
     forget(&r->births, &conn->sas);
     forget(&r->asked, &conn->sas);
@@ -285,7 +295,6 @@ end_sas(struct ike_conn *conn)
     const struct ike *ike = conn->ike;
     long long int now = time_msec();
     bool replaced = r->whole && now >= r->whole + settle_time(conn);
-    bool late = now >= r->stale_since + ike->settings.renew_within;
 
     for (size_t i = 0; i < conn->sas.n_established; i++) {
         const char *id = conn->sas.established[i].id;
@@ -294,7 +303,9 @@ end_sas(struct ike_conn *conn)
             continue;
         } else if (replaced) {
             end_replaced(conn, id);
-        } else if (late && sset_contains(&r->stale, id)) {
+        } else if (simap_contains(&r->stale, id)
+                   && (now / 1000 >= simap_get(&r->stale, id)
+                       + ike->settings.renew_within)) {
             VLOG_WARN("%s: ending IKE SA %s: no other could replace it in "
                       "time", conn->name, id);
             ike_terminate(ike->client, "ike-id", id, true);
@@ -317,6 +328,7 @@ ike_conn_look(struct ike_conn *conn)
     if (!nullable_string_is_equal(sa ? sa->id : NULL, r->current)) {
         ike_set_string(&r->current, sa ? sa->id : NULL);
         r->since = now;
+        r->known_since = now - (sa ? sa->age * 1000LL : 0);
         r->whole = 0;
         memset(r->starts, 0, sizeof r->starts);
     }
@@ -363,8 +375,8 @@ ike_take_rekey(struct ike *ike, const struct json *message)
             simap_put(&r->births, new, (simap_contains(&r->births, old)
                                         ? simap_get(&r->births, old)
                                         : strtoul(old, NULL, 10)));
-            if (sset_contains(&r->stale, old)) {
-                sset_add(&r->stale, new);
+            if (simap_contains(&r->stale, old)) {
+                simap_put(&r->stale, new, simap_get(&r->stale, old));
             }
             if (r->current && !strcmp(r->current, old)) {
                 ike_set_string(&r->current, new);
@@ -374,6 +386,19 @@ ike_take_rekey(struct ike *ike, const struct json *message)
             }
         }
     }
+}
+
+/* When 'conn' must be authenticated again.  The node that begins IKE SAs does
+ * it earlier than the other, which does not rely on it. */
+static long long int
+reauth_time(const struct ike_conn *conn)
+{
+    long long int reauth = conn->ike->settings.reauth;
+
+    return (reauth && conn->renewal.current
+            ? (conn->renewal.known_since + reauth
+               + (is_starter(conn) ? 0 : REAUTH_OTHER))
+            : LLONG_MAX);
 }
 
 /* When the children that this node starts ('own') or the peer should are to
@@ -443,6 +468,10 @@ ike_renew_run(struct ike *ike)
     SHASH_FOR_EACH (node, &ike->conns) {
         struct ike_conn *conn = node->data;
 
+        if (time_msec() >= reauth_time(conn)) {
+            conn->renewal.known_since = time_msec();
+            ike_conn_renew(conn);
+        }
         for (int own = 1; own >= 0; own--) {
             if (wants_start(conn) && time_msec() >= start_time(conn, own)) {
                 start_children(conn, own);
@@ -459,6 +488,7 @@ ike_renew_wait(const struct ike *ike)
     SHASH_FOR_EACH (node, &ike->conns) {
         const struct ike_conn *conn = node->data;
 
+        poll_timer_wait_until(reauth_time(conn));
         if (wants_start(conn)) {
             poll_timer_wait_until(start_time(conn, true));
             poll_timer_wait_until(start_time(conn, false));

@@ -53,8 +53,9 @@ ike_realized(const struct ike *ike)
 {
     const struct shash_node *node;
 
-    if (ike->link != LINK_READY || ike_keys_error(&ike->keys)
-        || !ike_keys_loaded(&ike->keys)) {
+    if (ike->link != LINK_READY || ike->underived
+        || ike->x509.error || !ike_x509_loaded(ike)
+        || ike_keys_error(&ike->keys) || !ike_keys_loaded(&ike->keys)) {
         return false;
     }
     SHASH_FOR_EACH (node, &ike->conns) {
@@ -67,12 +68,22 @@ ike_realized(const struct ike *ike)
     return true;
 }
 
-const char *
-ike_last_error(const struct ike *ike)
+/* What keeps all connections from working. */
+static const char *
+common_error(const struct ike *ike)
 {
     const char *error = ike_keys_error(&ike->keys);
 
-    return error ? error : ike->link_error;
+    return (ike->x509.error ? ike->x509.error : error ? error
+            : ike->link_error);
+}
+
+const char *
+ike_last_error(const struct ike *ike)
+{
+    const char *error = common_error(ike);
+
+    return error ? error : ike->x509.warning;
 }
 
 struct json *
@@ -100,7 +111,7 @@ ike_status_to_json(const struct ike *ike)
     for (size_t i = 0; i < shash_count(&ike->conns); i++) {
         const struct ike_conn *conn = nodes[i]->data;
         const char *error = (conn->error ? conn->error
-                             : ike_last_error(ike) ? ike_last_error(ike)
+                             : common_error(ike) ? common_error(ike)
                              : conn->trouble);
         struct json *row = json_object_create();
 

@@ -67,10 +67,15 @@ ike_destroy(struct ike *ike)
         shash_destroy(&ike->conns);
         xfrm_check_destroy(ike->kernel);
         ike_keys_destroy(&ike->keys);
+        ike_x509_destroy(&ike->x509);
         json_destroy(ike->secret);
         free(ike->link_error);
         free(ike->self);
         svec_destroy(&ike->settings.psk_files);
+        free(ike->settings.certificate);
+        free(ike->settings.key);
+        free(ike->settings.ca);
+        free(ike->settings.crl);
         free(ike->settings.vici_socket);
         free(ike);
     }
@@ -113,11 +118,18 @@ take_settings(struct ike *ike, const struct config *config)
         ike_set_string(&s->vici_socket, config->vici_socket);
     }
     s->mode = config->ipsec_mode;
-    s->renew_within = config->renew_within * 1000LL;
+    s->renew_within = config->renew_within;
     svec_clear(&s->psk_files);
+    ike_set_string(&s->certificate, NULL);
     if (s->mode == IPSEC_REQUIRED) {
         svec_append(&s->psk_files, &config->psk_files);
+        ike_set_string(&s->certificate, config->certificate);
+        ike_set_string(&s->key, config->key);
+        ike_set_string(&s->ca, config->ca);
+        ike_set_string(&s->crl, config->crl);
     }
+    s->reauth = s->certificate ? config->reauth * 1000LL : 0;
+    ike->x509.next_look = time_msec();
     ike->idle = false;
     ike->next_try = time_msec();
     return true;
@@ -145,7 +157,8 @@ derive(struct ike *ike, const struct model *model,
     struct shash_node *node;
 
     ike_set_string(&ike->self, self);
-    conns_derive(model, config, self, &wanted);
+    conns_derive(model, config, self,
+                 config->certificate ? ike->x509.x509 : NULL, &wanted);
     SHASH_FOR_EACH (node, &ike->conns) {
         struct ike_conn *conn = node->data;
 
@@ -192,16 +205,22 @@ ike_run(struct ike *ike, const struct model *model,
     if (!model) {
         return;
     }
-    if (take_settings(ike, config) || !ike->derived
-        || nodes_have_changed(model, ike->seqno)) {
+    ike->underived |= take_settings(ike, config);
+    ike->underived |= ike_x509_run(ike, self);
+    ike->underived |= nodes_have_changed(model, ike->seqno);
+    ike->seqno = model->seqno;
+    if (ike->underived && ike_x509_is_known(ike)) {
         derive(ike, model, config, self);
+        ike->underived = false;
         ike->derived = true;
     }
-    ike->seqno = model->seqno;
     if (ike->idle) {
         return;
     }
-    ike_keys_run(ike);
+    /* What is there stays until something is known that can replace it. */
+    if (ike_x509_is_known(ike)) {
+        ike_keys_run(ike);
+    }
 
     if (ike->watch >= 0) {
         ike_look_at_watch(ike);
@@ -215,8 +234,9 @@ ike_run(struct ike *ike, const struct model *model,
         ike_look_soon(ike, time_msec() + IKE_EVENT_DELAY);
     }
     if (ike->link == LINK_READY) {
-        if (ike->keys.known) {
+        if (ike->keys.known && ike->derived) {
             /* First the keys: connections begin at once. */
+            ike_x509_sync(ike);
             ike_keys_sync(ike);
             ike_sync_conns(ike);
         }
@@ -243,7 +263,10 @@ ike_wait(struct ike *ike)
     if (ike->watch >= 0) {
         poll_fd_wait(ike->watch, POLLIN);
     }
-    ike_keys_wait(&ike->keys);
+    ike_x509_wait(ike);
+    if (ike_x509_is_known(ike)) {
+        ike_keys_wait(&ike->keys);
+    }
     if (ike->link == LINK_DOWN) {
         poll_timer_wait_until(ike->next_try);
     } else if (ike->link == LINK_READY) {

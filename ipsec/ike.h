@@ -56,7 +56,8 @@ bool ike_permits_tunnel(const struct ike *);
 /* Whether charon holds everything that is wanted, and nothing else of ours. */
 bool ike_realized(const struct ike *);
 
-/* What is wrong with charon or the key, in words; NULL if nothing is. */
+/* What is wrong with charon, a key or certificate, or will be, in words; NULL
+ * if nothing is. */
 const char *ike_last_error(const struct ike *);
 
 /* What has been repaired in the kernel's IPsec database, as a new object. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A pre-shared key: see psk.h. */
+/* Pre-shared keys and other secrets: see psk.h. */
 
 #include <config.h>
 #include "psk.h"
@@ -98,13 +98,13 @@ make_stamp(const struct stat *s)
 }
 
 char *
-psk_read(const char *file, struct psk **pskp)
+secret_read(const char *file, size_t max, struct psk **secretp)
 {
-    struct psk *psk;
+    struct psk *secret;
     char *error;
     struct stat s;
 
-    *pskp = NULL;
+    *secretp = NULL;
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &s)) {
         error = xasprintf("%s: cannot read the key: %s", file,
@@ -115,15 +115,16 @@ psk_read(const char *file, struct psk **pskp)
         return error;
     }
 
-    /* Room for a newline, and for a byte too many. */
-    psk = xzalloc(sizeof *psk + PSK_MAX + 2);
-    psk->stamp = make_stamp(&s);
+    /* Room for a byte too many. */
+    secret = xzalloc(sizeof *secret + max + 1);
+    secret->stamp = make_stamp(&s);
     error = check_file(file, &s);
-    while (!error && psk->size < PSK_MAX + 2) {
-        ssize_t n = read(fd, psk->data + psk->size, PSK_MAX + 2 - psk->size);
+    while (!error && secret->size < max + 1) {
+        ssize_t n = read(fd, secret->data + secret->size,
+                         max + 1 - secret->size);
 
         if (n > 0) {
-            psk->size += n;
+            secret->size += n;
         } else if (!n) {
             break;
         } else if (errno != EINTR) {
@@ -132,16 +133,35 @@ psk_read(const char *file, struct psk **pskp)
         }
     }
     close(fd);
+    if (!error && secret->size > max) {
+        error = xasprintf("%s: the key has more than %"PRIuSIZE" bytes", file,
+                          max);
+    }
+    if (error) {
+        psk_free(secret);
+    } else {
+        *secretp = secret;
+    }
+    return error;
+}
+
+char *
+psk_read(const char *file, struct psk **pskp)
+{
+    /* A newline is one byte more. */
+    char *error = secret_read(file, PSK_MAX + 1, pskp);
+    struct psk *psk = *pskp;
+
+    if (error) {
+        return error;
+    }
     if (psk->size && psk->data[psk->size - 1] == '\n') {
         psk->data[--psk->size] = '\0';
     }
-    if (!error) {
-        error = check_key(file, psk);
-    }
+    error = check_key(file, psk);
     if (error) {
         psk_free(psk);
-    } else {
-        *pskp = psk;
+        *pskp = NULL;
     }
     return error;
 }

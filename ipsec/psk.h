@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A pre-shared key, from a file. */
+/* Pre-shared keys and other secrets, from files. */
 
 #ifndef LATEEN_PSK_H
 #define LATEEN_PSK_H 1
@@ -13,7 +13,7 @@
 #define PSK_MIN 32
 #define PSK_MAX 4096
 
-/* A key: any bytes. */
+/* A key, or another secret: any bytes. */
 struct psk {
     uint64_t stamp;             /* Another one whenever the file is written
                                  * to; tells nothing of the key. */
@@ -27,6 +27,13 @@ struct psk {
  * never contains the key: the file cannot be read, others than its owner can
  * read it, or the key is too short or known to everybody. */
 char *psk_read(const char *file, struct psk **pskp) OVS_WARN_UNUSED_RESULT;
+
+/* Reads all of 'file', a secret of at most 'max' bytes, into '*secretp', which
+ * the caller ends with psk_free().  Returns NULL, or a message that the caller
+ * frees: the file cannot be read, others than its owner can read it, or it is
+ * longer. */
+char *secret_read(const char *file, size_t max, struct psk **secretp)
+    OVS_WARN_UNUSED_RESULT;
 
 /* Whether both are the same key.  Either may be NULL. */
 bool psk_equals(const struct psk *, const struct psk *);

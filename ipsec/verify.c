@@ -253,8 +253,8 @@ send_probe(struct verify *v, const struct verify_peer *p, uint16_t seq)
                   v4 ? sizeof to4 : sizeof to6) < 0);
 }
 
-/* Sends what is due, if it is time.  The first probe, 0, does not count, and is repeated
- * until it has come back. */
+/* Sends what is due, if it is time.  The first probe, 0, does not count, and
+ * is repeated until it has come back. */
 static void
 send_probes(struct verify *v)
 {

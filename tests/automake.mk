@@ -114,6 +114,7 @@ $(TESTSUITE): $(TESTSUITE_AT) $(srcdir)/tests/package.m4
 	    && mv $@.tmp $@
 
 $(SYSTEM_TESTSUITES): $(SYSTEM_TESTSUITE_AT) tests/lateen-macros.at \
+	tests/pki-macros.at \
 		$(srcdir)/tests/package.m4
 	$(AM_V_GEN)$(AUTOTEST) -I '$(srcdir)/tests' -o $@.tmp $@.at \
 	    && mv $@.tmp $@
@@ -169,7 +170,7 @@ SYSTEM_TESTSUITE_AT += tests/system-cni.at
 dist_noinst_SCRIPTS += tests/bench/cni.py
 dist_noinst_SCRIPTS += tests/bench/ipsec.py
 
-TESTSUITE_AT += tests/ike.at
+TESTSUITE_AT += tests/ike.at tests/pki-macros.at tests/x509.at
 SYSTEM_TESTSUITE_AT += \
 	tests/system-ike-auth.at \
 	tests/system-ike-macros.at \

@@ -47,7 +47,10 @@ test_config(int argc, char *argv[])
            config->tunnel_family == AF_INET ? "ipv4"
            : config->tunnel_family == AF_INET6 ? "ipv6" : "auto");
     char *files = (config->psk_files.n
-                   ? svec_join(&config->psk_files, ",", "") : xstrdup("-"));
+                   ? svec_join(&config->psk_files, ",", "")
+                   : !config->certificate ? xstrdup("-")
+                   : xasprintf("%s %s %s %s", config->certificate, config->key,
+                               config->ca, config->crl ? config->crl : "-"));
     printf("ipsec: %s %s %s\n",
            config->ipsec_mode == IPSEC_REQUIRED ? "required" : "off",
            files, config->vici_socket);

@@ -15,6 +15,7 @@
 #include "ipsec/ike-sas.h"
 #include "ipsec/ike.h"
 #include "ipsec/psk.h"
+#include "ipsec/x509.h"
 #include "lateen-test.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
@@ -123,7 +124,7 @@ test_conns(int argc, char *argv[])
     for (int i = 3; i < argc; i++) {
         put_node(&model, argv[i]);
     }
-    conns_derive(&model, config, argv[2], &conns);
+    conns_derive(&model, config, argv[2], NULL, &conns);
     SHASH_FOR_EACH (node, &conns) {
         json_object_put(all, node->name, json_clone(node->data));
     }
@@ -158,6 +159,34 @@ test_psk(int argc, char *argv[])
     return 0;
 }
 LATEEN_TEST_REGISTER("psk", "FILE", test_psk)
+
+/* x509 CERTIFICATE KEY CA CRL|- NODE: what there is, or what is wrong. */
+static int
+test_x509(int argc, char *argv[])
+{
+    struct x509 *x509;
+
+    if (argc != 6) {
+        ovs_fatal(0, "usage: x509 CERTIFICATE KEY CA CRL|- NODE");
+    }
+    char *error = x509_read(argv[1], argv[2], argv[3],
+                            strcmp(argv[4], "-") ? argv[4] : NULL, argv[5],
+                            &x509);
+    if (error) {
+        puts(error);
+        free(error);
+        return 1;
+    }
+    printf("intermediates %"PRIuSIZE", authorities %"PRIuSIZE", revocation "
+           "lists %"PRIuSIZE"\n", x509->intermediates.n, x509->cas.n,
+           x509->crls.n);
+    if (x509->warning) {
+        puts(x509->warning);
+    }
+    x509_free(x509);
+    return 0;
+}
+LATEEN_TEST_REGISTER("x509", "CERTIFICATE KEY CA CRL|- NODE", test_x509)
 
 /* ike-sas: what the IKE SAs on standard input, one a line, say. */
 static int

@@ -33,7 +33,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                    == (config->tunnel_type == TUNNEL_GRE));
         if (config->ipsec_mode == IPSEC_REQUIRED) {
             ovs_assert(config->psk_files.n
-                       && config->psk_files.names[0][0] == '/');
+                       ? config->psk_files.names[0][0] == '/'
+                       : config->certificate && config->key && config->ca);
             ovs_assert(!strcmp(config->datapath_type, "system"));
         }
         ovs_assert(!config_restart_needed(config, config));
