@@ -86,6 +86,7 @@ class Cluster:
             self.create_namespace(name, labels)
         for pod in state["pods"]:
             self.create_pod(pod)
+        self.check_addresses()
         for policy in state["policies"]:
             self.create_policy(policy)
 
@@ -107,7 +108,7 @@ class Cluster:
         elif op == "updatePolicy":
             self.update_policy(action["policy"])
         elif op == "deletePolicy":
-            self.delete_policy(action["kind"], action["namespace"],
+            self.delete_policy(action["kind"], action.get("namespace"),
                                action["name"])
         elif op == "createNamespace":
             self.create_namespace(action["namespace"], action["labels"])
@@ -148,11 +149,6 @@ class Cluster:
             raise CaseError("pod %s exists" % key)
         if pod["node"] not in self.nodes:
             raise CaseError("pod %s: no node %s" % (key, pod["node"]))
-        if not pod.get("hostNetwork"):
-            for text in pod.get("ip"), pod.get("ip6"):
-                end = text and self.end_of_address(text)
-                if end and (end.pod or end.node):
-                    raise CaseError("pod %s: %s is taken" % (key, text))
         self.pods[key] = copy.deepcopy(pod)
 
     def set_pod_labels(self, key, labels):
@@ -208,12 +204,32 @@ class Cluster:
         if key not in self.policies:
             raise CaseError("no policy %s/%s" % key)
 
+    def check_addresses(self):
+        """Nobody has another one's address.  Within a step somebody may: all
+        of its actions are one change."""
+        owners = {}
+        ends = [("node %s" % name, node) for name, node in self.nodes.items()]
+        ends += [("pod %s" % key, pod) for key, pod in self.pods.items()
+                 if not pod.get("hostNetwork")]
+        for name, end in ends:
+            for member in "ip", "ip6":
+                where = end.get(member) and address(end[member])
+                if where and owners.setdefault(where, name) != name:
+                    raise CaseError("%s: %s is %s's" % (name, where,
+                                                        owners[where]))
+
     def resolve(self, policy):
         """A copy of the policy in which symbolic addresses have become those
         that the pods have now."""
         def value(match):
             self.check_pod(match[2])
-            return self.pods[match[2]][match[1]]
+            pod = self.pods[match[2]]
+            found = pod.get(match[1])
+            if not found and pod.get("hostNetwork"):
+                found = self.nodes.get(pod["node"], {}).get(match[1])
+            if not found:
+                raise CaseError("pod %s has no %s" % (match[2], match[1]))
+            return found
 
         def resolved(part):
             if isinstance(part, dict):
@@ -434,7 +450,7 @@ class Judge:
 def probe_family(probe):
     """The family of a probe's addresses: what it says, else that of an
     address in it, else IPv4."""
-    if "family" in probe:
+    if probe.get("family"):
         return probe["family"]
     for end in probe["from"], probe["to"]:
         if "/" not in end and not end.startswith("node:"):
@@ -454,6 +470,7 @@ def stages(case, cluster_class=Cluster):
     for number, step in enumerate(case.get("steps", []), 1):
         for action in step["actions"]:
             cluster.apply(action)
+        cluster.check_addresses()
         yield "step %d" % number, cluster, step["probes"]
 
 

@@ -496,10 +496,22 @@ class Changes(unittest.TestCase):
         self.apply("deleteNamespace", namespace="b")
         self.assertEqual(json.dumps(BASE), before)
 
+    def test_addresses_change_hands(self):
+        """After all actions of a step nobody may have another one's."""
+        pod = dict(self.cluster.pods["a/db"], name="other")
+        self.apply("createPod", pod=pod)
+        with self.assertRaises(judge.CaseError):
+            self.cluster.check_addresses()
+        self.apply("deletePod", pod="a/db")
+        self.cluster.check_addresses()
+        self.apply("createPod", pod=dict(
+            pod, name="more", ip=self.cluster.nodes["n1"]["ip"]))
+        with self.assertRaises(judge.CaseError):
+            self.cluster.check_addresses()
+
     def test_nonsense(self):
         pod = dict(self.cluster.pods["a/db"], name="other")
         for op, members in (
-                ("createPod", {"pod": pod}),
                 ("createPod", {"pod": self.cluster.pods["a/web"]}),
                 ("createPod", {"pod": dict(pod, ns="none", ip="10.10.1.9",
                                            ip6="fd00:10:10:1::9")}),
