@@ -312,6 +312,7 @@ dist_noinst_SCRIPTS += \
 	tests/netpol/judge.py \
 	tests/netpol/replay \
 	tests/netpol/shrink.py \
+	tests/netpol/test_cases.py \
 	tests/netpol/test_generate.py \
 	tests/netpol/test_judge.py \
 	tests/netpol/trace
@@ -328,7 +329,9 @@ EXTRA_DIST += \
 	tests/netpol/matters.py \
 	tests/netpol/mutants.py \
 	tests/netpol/packets.py \
+	tests/netpol/plans \
 	tests/netpol/prober.py \
 	tests/netpol/puppets.py \
+	tests/netpol/renumber.py \
 	tests/netpol/replay-steps.json \
 	tests/netpol/validity.py

@@ -109,7 +109,9 @@ up_network() {
         host outside "${router[@]}"
         ip -n outside address add 198.51.100.1/32 dev lo
         ip -n outside address add 2001:db8:f::1/128 dev lo
-        host stranger 192.0.2.200/24 2001:db8::c8/64
+        # Where nodes have their usual addresses, this one is free.
+        [ "$cluster" != "$shared/cluster" ] ||
+            host stranger 192.0.2.200/24 2001:db8::c8/64
     fi
     for node in $(nodes); do
         i=$(node_number "$node")

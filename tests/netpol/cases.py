@@ -4,30 +4,37 @@
 import ipaddress
 import json
 
+import renumber
 from judge import CaseError, Cluster, address, probe_family
+from renumber import is_bare, member
+
+# Policies for all of a cluster, which the product does not know.
+CLUSTER_WIDE = ("AdminNetworkPolicy", "BaselineAdminNetworkPolicy",
+                "ClusterNetworkPolicy")
 
 OPS = {
     "createPolicy": {"policy": "policy"},
     "updatePolicy": {"policy": "policy"},
     "deletePolicy": {"kind": "string", "namespace": "string",
                      "name": "string"},
-    "createNamespace": {"namespace": "string", "labels": "labels"},
-    "setNamespaceLabels": {"namespace": "string", "labels": "labels"},
+    "createNamespace": {"namespace": "string", "labels?": "labels"},
+    "setNamespaceLabels": {"namespace": "string", "labels?": "labels"},
     "deleteNamespace": {"namespace": "string"},
     "createPod": {"pod": "pod"},
-    "setPodLabels": {"pod": "string", "labels": "labels"},
+    "setPodLabels": {"pod": "string", "labels?": "labels"},
     "deletePod": {"pod": "string"},
 }
 
 # What is where in a case.  A "?" marks what may be left out.
 SHAPES = {
     "case": {"name": "string", "nodes": {"*": "node"},
-             "namespaces": {"*": "labels"}, "pods": ["pod"],
-             "policies": ["policy"], "probes": ["probe"], "steps?": ["step"]},
+             "namespaces": {"*": "labels?"}, "pods": ["pod"],
+             "policies?": ["policy"], "probes?": ["probe"],
+             "steps?": ["step"]},
     "node": {"ip?": "IPv4", "ip6?": "IPv6", "labels?": "labels"},
-    "pod": {"ns": "string", "name": "string", "labels": "labels",
+    "pod": {"ns": "string", "name": "string", "labels?": "labels",
             "node": "string", "ip?": "IPv4", "ip6?": "IPv6",
-            "hostNetwork?": "boolean", "ports": ["served"]},
+            "hostNetwork?": "boolean", "ports?": ["served"]},
     "served": {"port": "port", "protocol": "protocol", "name?": "string"},
     "policy": {"apiVersion": "string", "kind": "string",
                "metadata": {"name": "string", "namespace": "string"},
@@ -35,7 +42,8 @@ SHAPES = {
     "probe": {"from": "string", "to": "string", "port": "port",
               "protocol": "protocol", "expect": "verdict",
               "family?": "family"},
-    "step": {"desc?": "string", "actions": ["action"], "probes": ["probe"]},
+    "step": {"desc?": "string", "actions?": ["action"],
+             "probes?": ["probe"]},
     "labels": {"*": "string"},
 }
 
@@ -77,6 +85,12 @@ def check(value, shape, where):
         must(isinstance(value, dict) and value.get("op") in OPS,
              "an object whose \"op\" is one of " + ", ".join(OPS))
         shape = OPS[value["op"]]
+    if isinstance(value, dict) and value.get("kind") in CLUSTER_WIDE:
+        return
+    if isinstance(shape, str) and shape.endswith("?"):
+        if value is None:
+            return
+        shape = shape.rstrip("?")
     if isinstance(shape, str) and shape in VALUES:
         must(VALUES[shape](value), WANTED[shape])
         return
@@ -92,6 +106,8 @@ def check(value, shape, where):
         if key == "*":
             for member in value:
                 check(value[member], part, "%s.%s" % (where, member))
+        elif value.get(key) == "" and part in ("IPv4", "IPv6"):
+            continue            # As good as none.
         elif value.get(key) is not None:
             check(value[key], part, "%s.%s" % (where, key) if where else key)
         elif name == key:
@@ -99,16 +115,32 @@ def check(value, shape, where):
                 "%s.%s" % (where, key) if where else key))
 
 
+class Skipped(Exception):
+    """The case is about a kind of policy that the product does not know."""
+
+    def __init__(self, kind, n_probes):
+        super().__init__(kind)
+        self.kind = kind
+        self.n_probes = n_probes
+
+
+def kinds(data):
+    """The kinds of policies that there are at any time."""
+    objects = data["policies"] + [
+        action.get("policy", action) for step in data["steps"]
+        for action in step["actions"]]
+    return {item["kind"] for item in objects if "kind" in item}
+
+
 class Case:
     """A case, which makes sense.  "placed" are the addresses of pods, by
     node; "bare" those that probes name and that are nobody's."""
 
-    def __init__(self, path):
+    def __init__(self, path, data):
         self.path = path
-        with open(path, encoding="utf-8") as stream:
-            self.data = json.load(stream)
-        check(self.data, "case", "")
+        self.data = data
         self.name = self.data["name"]
+        self.changed = None     # Which addresses are not the file's, and why.
         self.placed = {node: set() for node in self.data["nodes"]}
         self.bare = set()
         for where, _, cluster, probes in self.stages():
@@ -120,14 +152,21 @@ class Case:
             for i, probe in enumerate(probes):
                 try:
                     for end in probe["from"], probe["to"]:
-                        cluster.end(end, probe_family(probe))
-                        if is_bare(end):
-                            self.bare.add(address(end))
+                        who = cluster.end(end, probe_family(probe))
+                        if not who.pod and not who.node:
+                            self.bare.add(who.address)
                 except (CaseError, ValueError) as error:
                     raise CaseError("%sprobes[%d]: %s" % (
                         where, i, error)) from error
         if not self.data["nodes"]:
             raise CaseError("nodes: must name at least one")
+
+    def renumbered(self, family):
+        """The case with other addresses of that family."""
+        return Case(self.path, renumber.renumbered(self.data, family))
+
+    def n_probes(self):
+        return sum(len(step["probes"]) for step in renumber.steps(self.data))
 
     def stages(self):
         """Yields (where in the file, description, the cluster, probes) for
@@ -137,7 +176,7 @@ class Case:
         except (CaseError, KeyError, TypeError) as error:
             raise CaseError("at the start: %s" % error) from error
         yield "", "start", cluster, self.data["probes"]
-        for i, step in enumerate(self.data.get("steps") or []):
+        for i, step in enumerate(self.data["steps"]):
             where = "steps[%d]." % i
             for j, action in enumerate(step["actions"]):
                 try:
@@ -145,15 +184,30 @@ class Case:
                 except (CaseError, KeyError, TypeError) as error:
                     raise CaseError("%sactions[%d] (%s): %s" % (
                         where, j, action["op"], error)) from error
+            try:
+                cluster.check_addresses()
+            except CaseError as error:
+                raise CaseError("%s%s" % (where, error)) from error
             yield (where, "step %d%s" % (
                 i + 1, " (%s)" % step["desc"] if step.get("desc") else ""),
                 cluster, step["probes"])
 
 
 def load(path):
-    """The file's case; raises CaseError, whose text names file and field."""
+    """The file's case; raises Skipped, or CaseError, whose text names file and
+    field."""
     try:
-        return Case(path)
+        with open(path, encoding="utf-8") as stream:
+            data = json.load(stream)
+        check(data, "case", "")
+        renumber.tidy(data)
+        unknown = kinds(data) & set(CLUSTER_WIDE)
+        if unknown:
+            raise Skipped(" and ".join(sorted(unknown)),
+                          sum(len(step["probes"])
+                              for step in renumber.steps(data)))
+        renumber.complete(data)
+        return Case(path, data)
     except OSError as error:
         raise CaseError("%s: %s" % (path, error.strerror)) from error
     except CaseError as error:
@@ -162,13 +216,8 @@ def load(path):
         raise CaseError("%s: is no JSON: %s" % (path, error)) from error
 
 
-def is_bare(end):
-    return "/" not in end and not end.startswith("node:")
-
-
-def member(family):
-    """Where nodes and pods have their address of the family."""
-    return "ip6" if family == 6 else "ip"
+# How many nodes cases that share a lab have together.
+MOST_NODES = 6
 
 
 class Network:
@@ -184,6 +233,7 @@ class Network:
                6: [*range(64, 47, -1), *range(65, 127)]}
 
     def __init__(self, cases):
+        self.pod_cidrs = {}     # By name: a list.
         self.nodes = {}         # By name: the addresses, by family.
         self.placed = {}        # By name: the pods' addresses.
         self.bare = set()
@@ -194,6 +244,8 @@ class Network:
                 for family in 4, 6:
                     self.add_address(known, name, family, node)
                 self.placed.setdefault(name, set()).update(case.placed[name])
+        if len(cases) > 1 and len(self.nodes) > MOST_NODES:
+            raise CaseError("too many nodes for one lab")
         known = [ip for node in self.nodes.values() for ip in node.values()]
         if len(known) > len(set(known)):
             raise CaseError("two nodes have the same address")
@@ -228,7 +280,7 @@ class Network:
     def free_address(self, candidate):
         """The candidate, or the next address that is nobody's."""
         taken = self.all_addresses()
-        while candidate in taken:
+        while candidate in taken or self.node_of(candidate):
             candidate += 1
         return candidate
 
@@ -239,12 +291,15 @@ class Network:
 
     def find_cidrs(self, name, family):
         own = {ip for ip in self.placed[name] if ip.version == family}
-        foreign = self.all_addresses() - own - self.bare
+        foreign = {ip for node in self.nodes.values() for ip in node.values()}
+        foreign.update(*(placed for other, placed in self.placed.items()
+                         if other != name))
         while own:
             net = self.find_cidr(min(own), own, foreign)
             if not net:
-                raise CaseError("no pod network of node %s can have %s: other "
-                                "nodes have its neighbors"
+                raise CaseError("no pod network of node %s can have %s: its "
+                                "neighbors are other nodes', or it is all "
+                                "that the gateway could have"
                                 % (name, min(own)))
             self.pod_cidrs[name].append(net)
             own = {ip for ip in own if ip not in net}
@@ -279,9 +334,11 @@ class Network:
         addresses = [known[family] for known in self.nodes.values()]
         for length in range(24 if family == 4 else 64, 0, -1):
             net = ipaddress.ip_network((addresses[0], length), strict=False)
-            if all(ip in net for ip in addresses):
-                return ipaddress.ip_interface(
-                    (self.free_address(addresses[0]), length))
+            router = self.free_address(addresses[0])
+            special = {net[0], net[-1]}
+            if all(ip in net and ip not in special
+                   for ip in [*addresses, router]):
+                return ipaddress.ip_interface((router, length))
         raise CaseError("the nodes' addresses have no network in common")
 
     def node_of(self, ip):
@@ -306,7 +363,25 @@ def networks(cases):
         try:
             network, together = Network([case]), [case]
         except CaseError as error:
-            yield error, [case]
+            yield own_network(case, error)
             together = []
     if together:
         yield network, together
+
+
+def own_network(case, error):
+    """The case, whose own addresses have no network, with others."""
+    for families in (4,), (6,), (4, 6):
+        changed = case
+        try:
+            for family in families:
+                changed = changed.renumbered(family)
+            network = Network([changed])
+        except CaseError as another:
+            error = CaseError("%s; with other addresses: %s" % (
+                error, another)) if families == (4, 6) else error
+            continue
+        changed.changed = "other IPv%s addresses: %s" % (
+            " and IPv".join(map(str, families)), error)
+        return network, [changed]
+    return error, [case]
