@@ -18,6 +18,7 @@
 #include "openvswitch/ofp-actions.h"
 #include "openvswitch/ofp-flow.h"
 #include "openvswitch/ofp-table.h"
+#include "openvswitch/ofpbuf.h"
 #include "packets.h"
 #include "unixctl.h"
 #include "util.h"
@@ -101,46 +102,97 @@ control_owner_name(const struct lateend *d, ovs_be64 cookie)
     return xasprintf("0x%"PRIx64, ntohll(cookie));
 }
 
-/* The name, and the policies that the owner takes part in, if it has none of
- * its own: for what is said of a flow that is refused. */
+/* The first policies that a flow serves. */
+struct title_policies {
+    const struct index_policy *elems[MAX_TITLE_POLICIES + 1];
+    size_t n;
+};
+
+static void
+note_title_policy(const struct index_policy *ip, void *policies_)
+{
+    struct title_policies *policies = policies_;
+
+    for (size_t i = 0; i < policies->n; i++) {
+        if (policies->elems[i] == ip) {
+            return;
+        }
+    }
+    if (policies->n < ARRAY_SIZE(policies->elems)) {
+        policies->elems[policies->n++] = ip;
+    }
+}
+
+/* Whose a flow is that is refused: the policies that it would serve, if there
+ * are any, and its owner, if that is none of them. */
 static char *
-owner_title(ovs_be64 cookie, const void *d_)
+flow_title(const struct flow_delta *delta, const void *d_)
 {
     const struct lateend *d = d_;
-    const struct identity *identity
-        = (cookie_kind(cookie) == COOKIE_IDENTITY
-           ? policy_index_find_identity(&d->sync.policies, cookie_id(cookie))
-           : NULL);
-    const struct index_policy *last = NULL;
+    struct title_policies policies = { .n = 0 };
     struct ds s = DS_EMPTY_INITIALIZER;
-    char *name = control_owner_name(d, cookie);
-    int n = 0;
+    struct ofputil_flow_stats fs;
+    struct ofpbuf ofpacts;
 
-    ds_put_cstr(&s, name);
-    free(name);
-    for (size_t i = 0; identity && i < identity->n_members; i++) {
-        const struct index_policy *ip = identity->members[i].policy;
+    ofpbuf_init(&ofpacts, 0);
+    flow_delta_to_stats(delta, &fs, &ofpacts);
+    control_flow_policies(d, &fs, note_title_policy, &policies);
+    ofpbuf_uninit(&ofpacts);
 
-        if (ip != last && n++ < MAX_TITLE_POLICIES) {
-            ds_put_format(&s, "%s%s/%s", n == 1 ? " in policy " : ", ",
-                          ip->namespace, ip->name);
-        }
-        last = ip;
+    if (!policies.n || cookie_kind(delta->cookie) != COOKIE_POLICY) {
+        char *name = control_owner_name(d, delta->cookie);
+
+        ds_put_format(&s, "%s%s", name, policies.n ? " in " : "");
+        free(name);
     }
-    if (n > MAX_TITLE_POLICIES) {
-        ds_put_cstr(&s, ", ...");
+    for (size_t i = 0; i < policies.n; i++) {
+        if (i == MAX_TITLE_POLICIES) {
+            ds_put_cstr(&s, ", ...");
+        } else {
+            ds_put_format(&s, "%s%s/%s", i ? ", " : "policy ",
+                          policies.elems[i]->namespace,
+                          policies.elems[i]->name);
+        }
     }
     return ds_steal_cstr(&s);
 }
 
 char *
-control_refusal_text(const struct lateend *d, const struct ofctrl_refusal *r)
+control_refusal_text(const struct lateend *d, const struct flow_refusal *r)
 {
-    char *title = owner_title(r->cookie, d);
-    char *text = xasprintf("%s: %s: %s", title, r->flow, r->error);
+    char *title = flow_title(&r->delta, d);
+    char *flow = flow_delta_to_string(d->flow_table, &r->delta);
+    char *text = xasprintf("%s: %.500s: %s", title, flow, r->error);
 
     free(title);
+    free(flow);
     return text;
+}
+
+const struct identity *
+control_pod_identity(const struct lateend *d, ovs_be64 cookie)
+{
+    const struct policy_index *pi = &d->sync.policies;
+    const struct index_end *end;
+    const struct attachment *a;
+
+    switch (cookie_kind(cookie)) {
+    case COOKIE_ATTACHMENT:
+        a = attachment_cast(model_find_id(&d->model, MODEL_ATTACHMENT,
+                                          cookie_id(cookie)));
+        end = a ? policy_index_find_attachment(pi, a) : NULL;
+        return end ? end->identity : NULL;
+    case COOKIE_POD:
+        return policy_index_find_pod_identity(
+            pi, pod_cast(model_find_id(&d->model, MODEL_POD,
+                                       cookie_id(cookie))));
+    case COOKIE_BASE:
+    case COOKIE_NODE:
+    case COOKIE_IDENTITY:
+    case COOKIE_POLICY:
+    default:
+        return NULL;
+    }
 }
 
 void
@@ -156,14 +208,9 @@ control_flow_policies(const struct lateend *d,
     if (fs->table_id == TABLE_SOURCE || fs->table_id == TABLE_DESTINATION) {
         enum policy_side side = (fs->table_id == TABLE_SOURCE
                                  ? POLICY_EGRESS : POLICY_INGRESS);
-        const struct attachment *at
+        const struct identity *identity
             = (cookie_kind(fs->cookie) == COOKIE_ATTACHMENT
-               ? attachment_cast(model_find_id(&d->model, MODEL_ATTACHMENT,
-                                               cookie_id(fs->cookie)))
-               : NULL);
-        const struct index_end *end
-            = at ? policy_index_find_attachment(pi, at) : NULL;
-        const struct identity *identity = end ? end->identity : NULL;
+               ? control_pod_identity(d, fs->cookie) : NULL);
 
         for (size_t i = 0; identity && i < identity->n_members; i++) {
             const struct index_member *m = &identity->members[i];
@@ -396,5 +443,5 @@ control_flows_init(struct lateend *d)
 {
     unixctl_command_register("flows", "[pod|node|policy|table NAME]", 0, 2,
                              control_flows, d);
-    ofctrl_set_title(d->ofctrl, owner_title, d);
+    ofctrl_set_title(d->ofctrl, flow_title, d);
 }

@@ -7,9 +7,9 @@
 
 #include "openvswitch/types.h"
 
+struct flow_refusal;
 struct index_policy;
 struct lateend;
-struct ofctrl_refusal;
 struct ofputil_flow_stats;
 
 /* Registers the commands; they read 'lateend', which must outlive them.  Has
@@ -22,7 +22,11 @@ char *control_owner_name(const struct lateend *, ovs_be64 cookie);
 
 /* A refusal as a line for people, to be freed. */
 char *control_refusal_text(const struct lateend *,
-                           const struct ofctrl_refusal *);
+                           const struct flow_refusal *);
+
+/* The identity of the pod that the cookie's owner is, or NULL. */
+const struct identity *control_pod_identity(const struct lateend *,
+                                            ovs_be64 cookie);
 
 /* Calls 'cb' for each policy that 'fs' serves, maybe more than once: by a
  * conjunction of the policy, as a clause or when that is complete, or by

@@ -23,6 +23,7 @@
 #include "openvswitch/match.h"
 #include "openvswitch/ofp-flow.h"
 #include "openvswitch/ofp-table.h"
+#include "openvswitch/ofpbuf.h"
 #include "packets.h"
 #include "unixctl.h"
 #include "util.h"
@@ -34,6 +35,7 @@ struct policy_row {
     size_t n_here;              /* Selected pods of this node... */
     size_t n_pods;              /* ...and of all. */
     uint64_t n_flows, n_packets, n_connections;
+    const struct flow_refusal *refusal; /* Of a flow of it, or NULL. */
 
     /* Looked at last, each to be counted once. */
     const void *identity;
@@ -48,6 +50,9 @@ struct policies_dump {
     struct hmap rows;           /* Contains "struct policy_row"s. */
     uint64_t flow;              /* Number of the flow looked at. */
     const struct ofputil_flow_stats *fs;
+    const struct flow_refusal *refusal; /* Looked at. */
+    const struct flow_refusal *all; /* One that keeps all policies out, or
+                                     * NULL. */
 };
 
 static struct policy_row *
@@ -112,61 +117,60 @@ count_pods(struct policies_dump *dump)
     }
 }
 
-/* Whether 'r' keeps a part of 'ip' out of the switch. */
-static bool
-refusal_concerns(const struct lateend *d, const struct ofctrl_refusal *r,
-                 const struct index_policy *ip)
+static void
+note_refusal(const struct index_policy *ip, void *dump_)
 {
-    const struct policy_index *pi = &d->sync.policies;
-    uint64_t cookie = ntohll(r->cookie);
-    uint64_t id = cookie & COOKIE_ID_MASK;
-    const struct identity *identity = NULL;
-    const struct index_end *end;
-    const struct attachment *a;
+    struct policies_dump *dump = dump_;
 
-    switch ((cookie & ~COOKIE_MARK_MASK) >> COOKIE_KIND_SHIFT) {
-    case COOKIE_BASE:
-        return true;
-    case COOKIE_POLICY:
-        return id == ip->id;
-    case COOKIE_IDENTITY:
-        identity = policy_index_find_identity(pi, id);
-        break;
-    case COOKIE_ATTACHMENT:
-        a = attachment_cast(model_find_id(&d->model, MODEL_ATTACHMENT, id));
-        end = a ? policy_index_find_attachment(pi, a) : NULL;
-        identity = end ? end->identity : NULL;
-        break;
-    case COOKIE_POD:
-        identity = policy_index_find_pod_identity(
-            pi, pod_cast(model_find_id(&d->model, MODEL_POD, id)));
-        break;
+    find_row(dump, ip->id)->refusal = dump->refusal;
+}
+
+/* Notes which policies the refused flows are of.  Where a pod is not in the
+ * switch, no policy that it takes part in is in force. */
+static void
+note_refusals(struct policies_dump *dump)
+{
+    const struct lateend *d = dump->d;
+    const struct flow_refusal *r;
+    struct ofputil_flow_stats fs;
+    struct ofpbuf ofpacts;
+
+    ofpbuf_init(&ofpacts, 0);
+    HMAP_FOR_EACH (r, node, flow_table_refusals(d->flow_table)) {
+        ovs_be64 cookie = r->delta.cookie;
+        const struct identity *identity = control_pod_identity(d, cookie);
+
+        dump->refusal = r;
+        if (cookie == compile_base_cookie()) {
+            dump->all = r;
+        }
+        for (size_t i = 0; identity && i < identity->n_members; i++) {
+            note_refusal(identity->members[i].policy, dump);
+        }
+        flow_delta_to_stats(&r->delta, &fs, &ofpacts);
+        control_flow_policies(d, &fs, note_refusal, dump);
     }
-    return identity && identity_takes_part(identity, ip);
+    ofpbuf_uninit(&ofpacts);
 }
 
 /* Returns why 'obj', a policy, is not in force, to be freed, or NULL. */
 static char *
 why_not_realized(const struct lateend *d, const struct model_object *obj,
-                 const char *error)
+                 const struct flow_refusal *refusal, const char *error)
 {
     const struct index_policy *ip
         = policy_index_find(&d->sync.policies, obj->namespace, obj->name);
-    const struct ofctrl_refusal *r;
 
     if (error) {
         return xstrdup(error);
     } else if (!ip || obj->changed > d->sync.seen) {
         return xstrdup("not compiled yet");
-    }
-    LIST_FOR_EACH (r, list_node, ofctrl_refusals(d->ofctrl)) {
-        if (refusal_concerns(d, r, ip)) {
-            char *text = control_refusal_text(d, r);
-            char *why = xasprintf("the switch refuses a flow of %s", text);
+    } else if (refusal) {
+        char *text = control_refusal_text(d, refusal);
+        char *why = xasprintf("the switch refuses a flow of %s", text);
 
-            free(text);
-            return why;
-        }
+        free(text);
+        return why;
     }
     return (ofctrl_realized(d->ofctrl) < flow_table_seqno(d->flow_table)
             ? xstrdup("not in the switch yet") : NULL);
@@ -182,12 +186,14 @@ policies_answer(struct policies_dump *dump, const char *error)
     struct policy_row *row;
 
     count_pods(dump);
+    note_refusals(dump);
     MODEL_FOR_EACH (obj, MODEL_POLICY, &d->model) {
         const struct policy_spec *spec = policy_cast(obj)->spec;
         struct json *json = json_object_create();
-        char *why = why_not_realized(d, obj, error);
 
         row = find_row(dump, obj->id);
+        char *why = why_not_realized(
+            d, obj, dump->all ? dump->all : row->refusal, error);
         put_string(json, "namespace", obj->namespace);
         put_string(json, "name", obj->name);
         put_integer(json, "rules",

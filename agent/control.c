@@ -28,6 +28,9 @@
 #include "unixctl.h"
 #include "util.h"
 
+/* Refused flows that "status" lists at most. */
+#define MAX_REFUSALS 50
+
 /* Someone who waits for the model's change 'seqno' to be in force. */
 struct waiter {
     struct ovs_list list_node;  /* In 'waiters'. */
@@ -61,9 +64,17 @@ static struct json *
 refusals_to_json(const struct lateend *d)
 {
     struct json *array = json_array_create_empty();
-    const struct ofctrl_refusal *r;
+    const struct hmap *refusals = flow_table_refusals(d->flow_table);
+    const struct flow_refusal *r;
+    size_t n = 0;
 
-    LIST_FOR_EACH (r, list_node, ofctrl_refusals(d->ofctrl)) {
+    HMAP_FOR_EACH (r, node, refusals) {
+        if (++n > MAX_REFUSALS) {
+            json_array_add(array, json_string_create_nocopy(
+                               xasprintf("... %"PRIuSIZE" flows in all",
+                                         hmap_count(refusals))));
+            break;
+        }
         json_array_add(array, json_string_create_nocopy(
                            control_refusal_text(d, r)));
     }
@@ -225,8 +236,8 @@ control_pods(struct unixctl_conn *conn, int argc OVS_UNUSED,
     MODEL_FOR_EACH (obj, MODEL_ATTACHMENT, &d->model) {
         const struct attachment *a = attachment_cast(obj);
         const char *error = ovsdb_port_error(d->ovsdb, a->hostif);
-        const struct ofctrl_refusal *refusal
-            = ofctrl_find_refusal(d->ofctrl, compile_cookie(obj));
+        const struct flow_refusal *refusal
+            = flow_table_find_refusal(d->flow_table, compile_cookie(obj));
         struct json *row = json_object_create();
 
         put_string(row, "namespace", a->pod_namespace);

@@ -349,13 +349,17 @@ not_ready(const struct cni_server_ctx *ctx)
 static char *
 find_refusal(const struct cni_server_ctx *ctx, const struct attachment *a)
 {
-    const struct ofctrl_refusal *refusal
-        = ofctrl_find_refusal(ctx->ofctrl, compile_cookie(&a->obj));
+    const struct flow_refusal *refusal
+        = flow_table_find_refusal(ctx->flow_table, compile_cookie(&a->obj));
 
-    return (refusal
-            ? xasprintf("102 Open vSwitch refuses the flow \"%s\": %s",
-                        refusal->flow, refusal->error)
-            : NULL);
+    if (!refusal) {
+        return NULL;
+    }
+    char *flow = flow_delta_to_string(ctx->flow_table, &refusal->delta);
+    char *error = xasprintf("102 Open vSwitch refuses the flow \"%s\": %s",
+                            flow, refusal->error);
+    free(flow);
+    return error;
 }
 
 static void

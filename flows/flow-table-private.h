@@ -62,6 +62,7 @@ struct flow_entry {
     bool shared : 1;
     bool marked : 1;            /* Within flow_table_replace(). */
     bool in_flight : 1;         /* In a change that is being made. */
+    bool refused : 1;           /* In flow_table's 'refusals'. */
     uint64_t values[];          /* The match's, 'mask->n_values' of them. */
 };
 
@@ -70,6 +71,7 @@ struct flow_table {
     struct hmap owners;         /* Contains "struct flow_owner"s. */
     struct hmap actions;        /* Contains "struct flow_actions"s. */
     struct hmap masks;          /* Contains "struct flow_mask"s. */
+    struct hmap refusals;       /* Contains "struct flow_refusal"s. */
     struct ofputil_table_map names;
     struct flow_entry **dirty;  /* Entries whose want may not be what they
                                  * have. */
@@ -77,7 +79,7 @@ struct flow_table {
     size_t allocated_dirty;
     size_t n_wanted;            /* Entries with a claim. */
     size_t n_present;           /* Entries that the switch has. */
-    size_t n_aside;             /* Owners that are set aside. */
+    size_t n_withdrawn;         /* Owners that are 'withdrawn'. */
     uint64_t seqno;
 };
 

@@ -40,7 +40,8 @@ struct flow_owner {
     ovs_be64 cookie;
     struct flow_entry **entries; /* That it claims, each once. */
     size_t n;
-    bool aside;                 /* The switch refused a flow of it. */
+    bool whole;                 /* Each is of no use without the others. */
+    bool withdrawn;             /* 'whole', and one of them is refused. */
 };
 
 /* A flow of a batch on its way to be claimed. */
@@ -60,6 +61,7 @@ flow_table_create(const struct pipeline_table *tables)
     hmap_init(&ft->owners);
     hmap_init(&ft->actions);
     hmap_init(&ft->masks);
+    hmap_init(&ft->refusals);
     ofputil_table_map_init(&ft->names);
     for (const struct pipeline_table *t = tables; t->name; t++) {
         ofputil_table_map_put(&ft->names, t->id, t->name);
@@ -87,6 +89,7 @@ flow_table_destroy(struct flow_table *ft)
     hmap_destroy(&ft->owners);
     hmap_destroy(&ft->actions);
     hmap_destroy(&ft->masks);
+    hmap_destroy(&ft->refusals);
     ofputil_table_map_destroy(&ft->names);
     free(ft->dirty);
     free(ft);
@@ -208,6 +211,43 @@ entry_set_have(struct flow_table *ft, struct flow_entry *e, ovs_be64 cookie,
     e->have.actions = actions;
 }
 
+/* Refusals. */
+
+const struct hmap *
+flow_table_refusals(const struct flow_table *ft)
+{
+    return &ft->refusals;
+}
+
+static struct flow_refusal *
+refusal_find(const struct flow_table *ft, const struct flow_entry *e)
+{
+    struct flow_refusal *r;
+
+    HMAP_FOR_EACH_WITH_HASH (r, node, hash_pointer(e, 0), &ft->refusals) {
+        if (r->delta.entry == e) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
+/* Has 'e' tried again if it was refused. */
+static void
+entry_forgive(struct flow_table *ft, struct flow_entry *e)
+{
+    if (e->refused) {
+        struct flow_refusal *r = refusal_find(ft, e);
+
+        e->refused = false;
+        entry_set_dirty(ft, e);
+        hmap_remove(&ft->refusals, &r->node);
+        flow_actions_unref(ft, r->delta.actions);
+        free(r->error);
+        free(r);
+    }
+}
+
 /* Claims. */
 
 /* The claim of 'cookie' in 'claims', or where it would have to be. */
@@ -287,6 +327,7 @@ entry_claim(struct flow_table *ft, struct flow_entry *e, ovs_be64 cookie,
     }
 
 changed:
+    entry_forgive(ft, e);
     entry_set_dirty(ft, e);
     return true;
 }
@@ -295,6 +336,7 @@ changed:
 static void
 entry_disclaim(struct flow_table *ft, struct flow_entry *e, ovs_be64 cookie)
 {
+    entry_forgive(ft, e);
     if (!e->shared) {
         ovs_assert(e->claim.cookie == cookie);
         flow_actions_unref(ft, e->claim.actions);
@@ -408,6 +450,9 @@ merge_claims(struct flow_table *ft, const struct flow_entry *e,
     bool conjunctions = true;
     size_t n_lists = 0;
 
+    if (n == 1) {
+        return flow_actions_ref(claims[0].actions);
+    }
     ofpbuf_init(&all, 0);
     ofpbuf_init(&ofpacts, 0);
     for (size_t i = 0; i < n; i++) {
@@ -472,7 +517,7 @@ owner_create(struct flow_table *ft, ovs_be64 cookie)
 static void
 owner_destroy(struct flow_table *ft, struct flow_owner *owner)
 {
-    ft->n_aside -= owner->aside;
+    ft->n_withdrawn -= owner->withdrawn;
     hmap_remove(&ft->owners, &owner->node);
     free(owner->entries);
     free(owner);
@@ -483,10 +528,24 @@ owner_changed(struct flow_table *ft, struct flow_owner *owner)
 {
     COVERAGE_INC(flow_table_change);
     ft->seqno++;
-    if (owner->aside) {
-        /* What it wanted and did not get is dirty still. */
-        owner->aside = false;
-        ft->n_aside--;
+    for (size_t i = 0; i < owner->n; i++) {
+        entry_forgive(ft, owner->entries[i]);
+        if (owner->withdrawn) {
+            entry_set_dirty(ft, owner->entries[i]);
+        }
+    }
+    ft->n_withdrawn -= owner->withdrawn;
+    owner->withdrawn = false;
+}
+
+/* Takes out of the switch what it has of 'owner'. */
+static void
+owner_withdraw(struct flow_table *ft, struct flow_owner *owner)
+{
+    ft->n_withdrawn += !owner->withdrawn;
+    owner->withdrawn = true;
+    for (size_t i = 0; i < owner->n; i++) {
+        entry_set_dirty(ft, owner->entries[i]);
     }
 }
 
@@ -542,6 +601,7 @@ flow_table_replace(struct flow_table *ft, ovs_be64 cookie,
     if (!owner) {
         owner = owner_create(ft, cookie);
     }
+    owner->whole = batch->whole;
 
     /* Find each flow's entry, and mark those. */
     pending = xmalloc(n * sizeof *pending);
@@ -595,40 +655,80 @@ flow_table_remove(struct flow_table *ft, ovs_be64 cookie)
         for (size_t i = 0; i < owner->n; i++) {
             entry_disclaim(ft, owner->entries[i], cookie);
         }
+        owner->n = 0;
         owner_changed(ft, owner);
         owner_destroy(ft, owner);
     }
 }
 
-void
-flow_table_set_aside(struct flow_table *ft, ovs_be64 cookie)
-{
-    struct flow_owner *owner = owner_find(ft, cookie);
-
-    if (!owner) {
-        /* It is gone, and a flow of it cannot be deleted.  That a switch
-         * refuses to delete a flow leaves nothing to do but to look at all
-         * of them again. */
-        owner = owner_create(ft, cookie);
-    }
-    if (!owner->aside) {
-        owner->aside = true;
-        ft->n_aside++;
-    }
-}
-
-static bool
-is_aside__(const struct flow_table *ft, ovs_be64 cookie)
+const struct flow_refusal *
+flow_table_find_refusal(const struct flow_table *ft, ovs_be64 cookie)
 {
     const struct flow_owner *owner = owner_find(ft, cookie);
 
-    return owner && owner->aside;
+    for (size_t i = 0; (owner && i < owner->n
+                        && !hmap_is_empty(&ft->refusals)); i++) {
+        if (owner->entries[i]->refused) {
+            return refusal_find(ft, owner->entries[i]);
+        }
+    }
+    return NULL;
 }
 
-bool
-flow_table_is_aside(const struct flow_table *ft, ovs_be64 cookie)
+/* The claims on 'e'; sets '*n' to their number. */
+static const struct flow_claim *
+entry_claims(const struct flow_entry *e, size_t *n)
 {
-    return ft->n_aside && is_aside__(ft, cookie);
+    *n = e->shared ? e->claims->n : e->claim.actions != NULL;
+    return e->shared ? e->claims->elems : &e->claim;
+}
+
+/* Returns false if 'd' is no more what is wanted. */
+static bool
+refuse_delta(struct flow_table *ft, const struct flow_delta *d,
+             const char *error)
+{
+    struct flow_entry *e = d->entry;
+    const struct flow_claim *claims;
+    struct flow_refusal *r;
+    size_t n;
+
+    if (e->dirty || e->refused || !d->actions) {
+        return false;
+    }
+    r = xmalloc(sizeof *r);
+    r->delta = *d;
+    flow_actions_ref(d->actions);
+    r->error = xstrdup(error);
+    hmap_insert(&ft->refusals, &r->node, hash_pointer(e, 0));
+    e->refused = true;
+
+    claims = entry_claims(e, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct flow_owner *owner = owner_find(ft, claims[i].cookie);
+
+        if (owner->whole) {
+            owner_withdraw(ft, owner);
+        }
+    }
+    return true;
+}
+
+size_t
+flow_table_refuse(struct flow_table *ft, const struct flow_deltas *deltas,
+                  size_t i, const char *error, bool full)
+{
+    uint8_t table_id = deltas->elems[i].entry->table_id;
+    size_t n = refuse_delta(ft, &deltas->elems[i], error);
+
+    while (full && ++i < deltas->n) {
+        const struct flow_delta *d = &deltas->elems[i];
+
+        if (d->entry->table_id == table_id && !d->entry->have.actions) {
+            n += refuse_delta(ft, d, error);
+        }
+    }
+    return n;
 }
 
 /* What the switch has. */
@@ -641,18 +741,14 @@ flow_table_forget_present(struct flow_table *ft)
 
     HMAP_FOR_EACH_SAFE (e, node, &ft->entries) {
         ovs_assert(!e->in_flight);
+        entry_forgive(ft, e);
         entry_set_have(ft, e, 0, NULL);
         entry_lost(ft, e);
     }
-    HMAP_FOR_EACH_SAFE (owner, node, &ft->owners) {
-        if (owner->aside) {
-            owner->aside = false;
-            ft->n_aside--;
-        }
-        if (!owner->n) {
-            owner_destroy(ft, owner);
-        }
+    HMAP_FOR_EACH (owner, node, &ft->owners) {
+        owner->withdrawn = false;
     }
+    ft->n_withdrawn = 0;
 }
 
 void
@@ -668,62 +764,49 @@ flow_table_add_present(struct flow_table *ft,
     entry_set_dirty(ft, e);
 }
 
-/* Sets '*want' to what 'e' is to be, with a reference to the actions.  Returns
- * false if nothing may be done about 'e' now. */
-static bool
+/* Sets '*want' to what 'e' is to be, with a reference to the actions, if it is
+ * to be at all. */
+static void
 entry_want(struct flow_table *ft, const struct flow_entry *e,
            struct flow_claim *want)
 {
-    *want = (struct flow_claim) { 0, NULL };
-    if (!entry_is_claimed(e)) {
-        want->cookie = e->have.cookie;
-        return !flow_table_is_aside(ft, e->have.cookie);
-    }
-    if (!e->shared) {
-        if (flow_table_is_aside(ft, e->claim.cookie)) {
-            return false;
-        }
-        want->cookie = e->claim.cookie;
-        want->actions = flow_actions_ref(e->claim.actions);
-        return true;
-    }
+    struct flow_claim *kept = NULL;
+    const struct flow_claim *claims;
+    size_t n;
 
-    const struct flow_claims *claims = e->claims;
-    struct flow_claim *elems = claims->elems;
-    size_t n = claims->n;
-
-    if (ft->n_aside) {
-        elems = xmalloc(n * sizeof *elems);
+    claims = entry_claims(e, &n);
+    if (e->refused) {
         n = 0;
-        for (size_t i = 0; i < claims->n; i++) {
-            if (!is_aside__(ft, claims->elems[i].cookie)) {
-                elems[n++] = claims->elems[i];
+    } else if (n && ft->n_withdrawn) {
+        size_t n_kept = 0;
+
+        kept = xmalloc(n * sizeof *kept);
+        for (size_t i = 0; i < n; i++) {
+            if (!owner_find(ft, claims[i].cookie)->withdrawn) {
+                kept[n_kept++] = claims[i];
             }
         }
+        claims = kept;
+        n = n_kept;
     }
-    if (n) {
-        want->cookie = elems[0].cookie;
-        want->actions = merge_claims(ft, e, elems, n);
-    }
-    if (elems != claims->elems) {
-        free(elems);
-    }
-    return n > 0;
+    *want = (n
+             ? (struct flow_claim) { claims[0].cookie,
+                                     merge_claims(ft, e, claims, n) }
+             : (struct flow_claim) { e->have.cookie, NULL });
+    free(kept);
 }
 
 void
 flow_table_diff(struct flow_table *ft, struct flow_deltas *deltas)
 {
-    size_t allocated = 0;
+    size_t allocated = 0, n_deletions = 0;
 
     *deltas = (struct flow_deltas) { .seqno = ft->seqno };
     for (size_t i = ft->n_dirty; i-- > 0; ) {
         struct flow_entry *e = ft->dirty[i];
         struct flow_claim want;
 
-        if (!entry_want(ft, e, &want)) {
-            continue;
-        }
+        entry_want(ft, e, &want);
         entry_set_clean(ft, e);
         if (want.actions == e->have.actions
             && want.cookie == e->have.cookie) {
@@ -734,9 +817,12 @@ flow_table_diff(struct flow_table *ft, struct flow_deltas *deltas)
             deltas->elems = x2nrealloc(deltas->elems, &allocated,
                                        sizeof *deltas->elems);
         }
-        deltas->elems[deltas->n++] = (struct flow_delta) {
-            e, want.actions, want.cookie
-        };
+        struct flow_delta *d = &deltas->elems[deltas->n++];
+        if (!want.actions) {
+            *d = deltas->elems[n_deletions];
+            d = &deltas->elems[n_deletions++];
+        }
+        *d = (struct flow_delta) { e, want.actions, want.cookie };
         e->in_flight = true;
     }
     if (!ft->n_dirty) {
@@ -804,6 +890,26 @@ flow_delta_encode(const struct flow_table *ft OVS_UNUSED,
     oh = msg->data;
     oh->xid = xid;
     return msg;
+}
+
+void
+flow_delta_to_stats(const struct flow_delta *d, struct ofputil_flow_stats *fs,
+                    struct ofpbuf *ofpacts)
+{
+    struct flow_match_buffer buffer;
+    struct minimatch match;
+
+    *fs = (struct ofputil_flow_stats) {
+        .cookie = d->cookie,
+        .table_id = d->entry->table_id,
+        .priority = d->entry->priority,
+    };
+    flow_entry_get_match(d->entry, &match, &buffer);
+    minimatch_expand(&match, &fs->match);
+    ofpbuf_clear(ofpacts);
+    flow_actions_decode(d->actions, ofpacts);
+    fs->ofpacts = ofpacts->data;
+    fs->ofpacts_len = ofpacts->size;
 }
 
 char *

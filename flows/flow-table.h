@@ -25,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "openvswitch/compiler.h"
+#include "openvswitch/hmap.h"
 #include "openvswitch/types.h"
 
 struct flow_actions;
@@ -44,6 +45,7 @@ struct flow_batch {
     struct flow_entry **entries; /* Flows, not yet in 'ft'. */
     size_t n;
     size_t allocated;
+    bool whole;                 /* Each is of no use without the others. */
 };
 
 void flow_batch_init(struct flow_batch *, struct flow_table *);
@@ -113,7 +115,7 @@ struct flow_deltas {
 };
 
 /* Makes in '*deltas' the change from what the switch has to what is wanted
- * now.  Owners that are set aside are left as they are.  The change must go to
+ * now, deletions first: they make room.  The change must go to
  * flow_table_finish() before the next one is made. */
 void flow_table_diff(struct flow_table *, struct flow_deltas *deltas);
 
@@ -132,11 +134,39 @@ struct ofpbuf *flow_delta_encode(const struct flow_table *,
 char *flow_delta_to_string(const struct flow_table *,
                            const struct flow_delta *);
 
-/* Sets the owner 'cookie' aside: flow_table_diff() leaves what the switch has
- * of it, until it changes or flow_table_forget_present() is called. */
-void flow_table_set_aside(struct flow_table *, ovs_be64 cookie);
+/* Makes in '*fs' and 'ofpacts', which it refers to, what the switch would say
+ * of the flow that the delta is to make. */
+void flow_delta_to_stats(const struct flow_delta *,
+                         struct ofputil_flow_stats *fs,
+                         struct ofpbuf *ofpacts);
 
-/* Whether the owner 'cookie' is set aside. */
-bool flow_table_is_aside(const struct flow_table *, ovs_be64 cookie);
+/* Refusals
+ * ========
+ *
+ * No version of a flow that the switch refuses is wanted any more, so that one
+ * from before, that may allow what the new one would not, goes.  Of an owner
+ * whose last batch was 'whole', nothing is wanted then.  That lasts until an
+ * owner that wants the flow changes, or flow_table_forget_present() is
+ * called. */
+
+struct flow_refusal {
+    struct hmap_node node;      /* In flow_table_refusals(). */
+    struct flow_delta delta;    /* What the flow was to be. */
+    char *error;                /* What the switch said. */
+};
+
+/* All refusals, "struct flow_refusal"s. */
+const struct hmap *flow_table_refusals(const struct flow_table *);
+
+/* A refusal of a flow that the owner 'cookie' wants, or NULL. */
+const struct flow_refusal *flow_table_find_refusal(const struct flow_table *,
+                                                   ovs_be64 cookie);
+
+/* The switch refuses flow 'i' of 'deltas', which are not finished; if 'full',
+ * because its table is, so that what would be added there after it is refused
+ * too.  Ignores flows that have changed since 'deltas' was made.  Returns how
+ * many flows are refused now that were not before. */
+size_t flow_table_refuse(struct flow_table *, const struct flow_deltas *deltas,
+                         size_t i, const char *error, bool full);
 
 #endif /* flows/flow-table.h */

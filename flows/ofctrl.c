@@ -76,9 +76,6 @@ COVERAGE_DEFINE(ofctrl_nudge);
 /* Bytes of a bundle's message around the one that is added to it. */
 #define BUNDLE_ADD_OVERHEAD 24
 
-/* Characters of a refused flow that are kept, plus an ellipsis. */
-#define MAX_REFUSAL 500
-
 /* Register 15 of the nudge's flow, in TABLE_NUDGE. */
 #define NUDGE_REG15 0x6c617465
 
@@ -132,8 +129,7 @@ struct ofctrl {
     uint32_t next_xid;          /* Next one not used. */
     uint32_t first_xid;         /* Of the deltas. */
     ovs_be32 last_xid;          /* Of what ends the state. */
-    struct ovs_list refusals;   /* Contains "struct ofctrl_refusal"s. */
-    char *(*title)(ovs_be64 cookie, const void *aux); /* Or NULL. */
+    char *(*title)(const struct flow_delta *, const void *aux); /* Or NULL. */
     const void *title_aux;
 
     /* Realization. */
@@ -146,7 +142,6 @@ struct ofctrl {
 
 static void ofctrl_send(struct ofctrl *, struct ofpbuf *);
 static void ofctrl_disconnected(struct ofctrl *);
-static void refusal_destroy(struct ofctrl_refusal *);
 static ofctrl_flows_cb read_flow;
 
 struct ofctrl *
@@ -160,7 +155,6 @@ ofctrl_create(struct flow_table *ft, const char *bridge, const char *rundir)
     oc->socket = xasprintf("%s/%s.mgmt", rundir, bridge);
     oc->target = xasprintf("unix:%s", oc->socket);
     ovs_list_init(&oc->requests);
-    ovs_list_init(&oc->refusals);
     oc->next_xid = UINT32_C(1) << 31;
     oc->reval = reval_create(rundir);
     oc->nudge = LLONG_MAX;
@@ -417,17 +411,12 @@ ofctrl_hasten(struct ofctrl *oc)
 static void
 ofctrl_forget(struct ofctrl *oc)
 {
-    struct ofctrl_refusal *refusal;
-
     if (oc->state >= S_FILL) {
         flow_table_finish(oc->ft, &oc->deltas, false);
     }
     flow_table_forget_present(oc->ft);
     oc->diffed = oc->installed = 0;
     oc->realized = oc->swept = oc->waited = 0;
-    LIST_FOR_EACH_SAFE (refusal, list_node, &oc->refusals) {
-        refusal_destroy(refusal);
-    }
 }
 
 static void
@@ -480,83 +469,41 @@ read_flow(const struct ofputil_flow_stats *fs, const char *error, void *oc_)
 
 /* Refusals. */
 
-const struct ovs_list *
-ofctrl_refusals(const struct ofctrl *oc)
-{
-    return &oc->refusals;
-}
-
-const struct ofctrl_refusal *
-ofctrl_find_refusal(const struct ofctrl *oc, ovs_be64 cookie)
-{
-    const struct ofctrl_refusal *refusal;
-
-    LIST_FOR_EACH (refusal, list_node, &oc->refusals) {
-        if (refusal->cookie == cookie) {
-            return refusal;
-        }
-    }
-    return NULL;
-}
-
 void
 ofctrl_set_title(struct ofctrl *oc,
-                 char *(*title)(ovs_be64 cookie, const void *aux),
+                 char *(*title)(const struct flow_delta *, const void *aux),
                  const void *aux)
 {
     oc->title = title;
     oc->title_aux = aux;
 }
 
+/* The switch refuses the bundle on account of its flow 'i'; if 'full', because
+ * the table is.  That it does not delete a flow leaves nothing to do but to
+ * look at all of them again. */
 static void
-refusal_destroy(struct ofctrl_refusal *refusal)
-{
-    ovs_list_remove(&refusal->list_node);
-    free(refusal->flow);
-    free(refusal->error);
-    free(refusal);
-}
-
-/* The switch refuses the bundle on account of 'delta'. */
-static void
-refuse(struct ofctrl *oc, const struct flow_delta *delta, const char *error)
+refuse(struct ofctrl *oc, size_t i, const char *error, bool full)
 {
     static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
-    struct ofctrl_refusal *refusal;
+    const struct flow_delta *delta = &oc->deltas.elems[i];
+    size_t n = flow_table_refuse(oc->ft, &oc->deltas, i, error, full);
 
-    oc->failed = oc->found = true;
-    if (flow_table_is_aside(oc->ft, delta->cookie)) {
-        return;
+    oc->failed = true;
+    oc->found |= delta->actions != NULL;
+    if (n && !VLOG_DROP_WARN(&rl)) {
+        char *title = oc->title ? oc->title(delta, oc->title_aux) : NULL;
+        char *flow = flow_delta_to_string(oc->ft, delta);
+
+        char *more = n > 1 ? xasprintf(" and %"PRIuSIZE" more", n - 1) : NULL;
+
+        VLOG_WARN("%s%sthe switch refuses a flow%s (%s): %.500s",
+                  title ? title : "", title ? ": " : "", more ? more : "",
+                  error, flow);
+        free(more);
+        free(title);
+        free(flow);
     }
-    COVERAGE_INC(ofctrl_refusal);
-    flow_table_set_aside(oc->ft, delta->cookie);
-
-    refusal = xmalloc(sizeof *refusal);
-    refusal->cookie = delta->cookie;
-    refusal->flow = flow_delta_to_string(oc->ft, delta);
-    if (strlen(refusal->flow) > MAX_REFUSAL + 3) {
-        strcpy(&refusal->flow[MAX_REFUSAL], "...");
-    }
-    refusal->error = xstrdup(error);
-    ovs_list_push_back(&oc->refusals, &refusal->list_node);
-    char *title = oc->title ? oc->title(delta->cookie, oc->title_aux) : NULL;
-    VLOG_WARN_RL(&rl, "%s%sthe switch refuses a flow (%s), and its owner is "
-                 "set aside: %s", title ? title : "", title ? ": " : "",
-                 error, refusal->flow);
-    free(title);
-}
-
-/* Drops the refusals of owners that have changed. */
-static void
-refusals_run(struct ofctrl *oc)
-{
-    struct ofctrl_refusal *refusal;
-
-    LIST_FOR_EACH_SAFE (refusal, list_node, &oc->refusals) {
-        if (!flow_table_is_aside(oc->ft, refusal->cookie)) {
-            refusal_destroy(refusal);
-        }
-    }
+    COVERAGE_ADD(ofctrl_refusal, n);
 }
 
 /* Bundles. */
@@ -572,7 +519,6 @@ ofctrl_needs_diff(const struct ofctrl *oc)
 static void
 ofctrl_begin(struct ofctrl *oc)
 {
-    refusals_run(oc);
     flow_table_diff(oc->ft, &oc->deltas);
     oc->diffed = oc->deltas.seqno;
     if (!oc->deltas.n) {
@@ -608,7 +554,8 @@ ofctrl_fill(struct ofctrl *oc)
             oc->ft, delta, htonl(oc->first_xid + oc->n_sent));
 
         if (msg->size + BUNDLE_ADD_OVERHEAD > UINT16_MAX) {
-            refuse(oc, delta, "flow is too large for an OpenFlow message");
+            refuse(oc, oc->n_sent, "flow is too large for an OpenFlow "
+                   "message", false);
         } else {
             struct ofputil_bundle_add_msg bam = {
                 .bundle_id = oc->bundle_id,
@@ -675,7 +622,8 @@ static void
 recv_error(struct ofctrl *oc, const struct ofp_header *oh)
 {
     static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
-    const char *error = ofperr_to_string(ofperr_decode_msg(oh, NULL));
+    enum ofperr code = ofperr_decode_msg(oh, NULL);
+    const char *error = ofperr_to_string(code);
     struct flow_request *req = request_find(oc, oh->xid);
     uint32_t xid = ntohl(oh->xid);
 
@@ -683,7 +631,8 @@ recv_error(struct ofctrl *oc, const struct ofp_header *oh)
         request_done(req, error);
     } else if (oc->state >= S_FILL && xid >= oc->first_xid
                && xid - oc->first_xid < oc->deltas.n) {
-        refuse(oc, &oc->deltas.elems[xid - oc->first_xid], error);
+        refuse(oc, xid - oc->first_xid, error,
+               code == OFPERR_OFPFMFC_TABLE_FULL);
     } else {
         VLOG_INFO_RL(&rl, "%s: OpenFlow error %s", oc->target, error);
         if (oc->state >= S_FILL) {

@@ -7,9 +7,8 @@
  * switch as one atomic bundle; nothing is sent where nothing differs.  What
  * changes while a bundle is under way goes into the next.
  *
- * A flow that the switch refuses sets its owner aside: the owner is named in
- * the list of refusals, what the switch has of it stays, and everything else
- * goes in.  It is tried again when the owner changes.
+ * Of a flow that the switch refuses, no version is left in the switch, and
+ * everything else goes in: see flow-table.h, under "Refusals".
  *
  * A change is installed when its bundle is in the tables: 0.3 ms or so.  It is
  * realized when, besides, the datapath has no flow left that was derived from
@@ -30,6 +29,7 @@
 #include "openvswitch/list.h"
 #include "openvswitch/types.h"
 
+struct flow_delta;
 struct flow_table;
 struct in6_addr;
 struct ofctrl;
@@ -57,7 +57,7 @@ void ofctrl_wait(struct ofctrl *);
 
 /* The last change (flow_table_seqno()) that is installed, and the last that is
  * realized; 0 if there is none, as after a disconnection.  The changes up to
- * it are too, except for owners in the list of refusals. */
+ * it are too, except for flow_table_refusals(). */
 uint64_t ofctrl_installed(const struct ofctrl *);
 uint64_t ofctrl_realized(const struct ofctrl *);
 
@@ -76,26 +76,12 @@ const char *ofctrl_last_error(const struct ofctrl *);
 void ofctrl_flush_conntrack(struct ofctrl *, uint16_t zone,
                             const struct in6_addr *ip, bool userspace);
 
-/* An owner that is set aside. */
-struct ofctrl_refusal {
-    struct ovs_list list_node;  /* In ofctrl_refusals(). */
-    ovs_be64 cookie;            /* The owner. */
-    char *flow;                 /* The flow, as text. */
-    char *error;                /* What the switch said. */
-};
-
 /* Has what is logged of a refusal begin with what 'title', called with 'aux',
- * says of the owner, in a string to be freed. */
-void ofctrl_set_title(struct ofctrl *, char *(*title)(ovs_be64 cookie,
-                                                      const void *aux),
+ * says of the flow, in a string to be freed. */
+void ofctrl_set_title(struct ofctrl *,
+                      char *(*title)(const struct flow_delta *,
+                                     const void *aux),
                       const void *aux);
-
-/* The owners that are set aside, "struct ofctrl_refusal"s. */
-const struct ovs_list *ofctrl_refusals(const struct ofctrl *);
-
-/* The refusal of the owner 'cookie', or NULL. */
-const struct ofctrl_refusal *ofctrl_find_refusal(const struct ofctrl *,
-                                                 ovs_be64 cookie);
 
 /* Called with each flow that was asked for, then once with a null 'fs', and
  * with an error message or NULL.  What the arguments point to lasts as long as

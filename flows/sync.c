@@ -51,6 +51,7 @@ sync_base(const struct compile_ctx *ctx, struct flow_table *ft)
     struct flow_batch batch;
 
     flow_batch_init(&batch, ft);
+    batch.whole = true;
     compile_base(ctx, &batch);
     flow_table_replace(ft, compile_base_cookie(), &batch);
     flow_batch_uninit(&batch);
@@ -71,6 +72,7 @@ sync_node(const struct compile_ctx *ctx, struct model *model,
         return;
     }
     flow_batch_init(&batch, ft);
+    batch.whole = true;
     compile_node(ctx, node_cast(obj), &batch);
     flow_table_replace(ft, compile_cookie(obj), &batch);
     flow_batch_uninit(&batch);
@@ -84,6 +86,8 @@ sync_end(const struct policy_index *pi, struct model *model,
     struct flow_batch batch;
 
     flow_batch_init(&batch, ft);
+    /* A pod is there with all that isolates it, or it is not there. */
+    batch.whole = true;
     if (end->is_attachment) {
         a = attachment_cast(model_find(model, MODEL_ATTACHMENT, NULL,
                                        end->name));

@@ -2,14 +2,17 @@
 /* Tests flow-table.c by commands on stdin, one a line:
  *
  *     replace ID FLOW[; FLOW]...   the owner ID wants these flows
+ *     whole ID FLOW[; FLOW]...     the same, of no use but together
  *     remove ID                    the owner ID wants none
  *     present ID FLOW[; FLOW]...   the switch has these flows
  *     forget                       it is not known what the switch has
- *     aside ID                     sets the owner aside
+ *     refuse [full] TEXT           the switch refuses the flow of the change
+ *                                  begun that has TEXT; "full": the table is
  *     diff                         prints the change to the switch; it is made
  *     begin                        prints the change to the switch
  *     done, fail                   the change is made, or fails
- *     count                        prints the numbers of flows
+ *     count                        prints the numbers of flows, and of those
+ *                                  that are refused
  *
  * Every command that changes the table's number prints it. */
 
@@ -87,12 +90,34 @@ add_present(struct flow_table *ft, ovs_be64 cookie, const char *flow)
 }
 
 static void
+refuse(struct flow_table *ft, const struct flow_deltas *deltas,
+       const char *text)
+{
+    bool full = !strncmp(text, "full ", 5);
+    size_t i;
+
+    for (i = 0; i < deltas->n; i++) {
+        char *s = flow_delta_to_string(ft, &deltas->elems[i]);
+        bool found = strstr(s, text + (full ? 5 : 0)) != NULL;
+
+        free(s);
+        if (found) {
+            break;
+        }
+    }
+    ovs_assert(i < deltas->n);
+    printf("  %"PRIuSIZE" refused\n",
+           flow_table_refuse(ft, deltas, i, "error", full));
+}
+
+static void
 do_command(struct flow_table *ft, struct flow_deltas *deltas, char *line)
 {
     char *save = NULL;
     const char *command = strtok_r(line, " ", &save);
 
-    if (!strcmp(command, "replace") || !strcmp(command, "present")) {
+    if (!strcmp(command, "replace") || !strcmp(command, "whole")
+        || !strcmp(command, "present")) {
         ovs_be64 cookie = htonll(COOKIE_MARK
                                  | atoi(strtok_r(NULL, " ", &save)));
         struct flow_batch batch;
@@ -106,16 +131,16 @@ do_command(struct flow_table *ft, struct flow_deltas *deltas, char *line)
                 flow_batch_add(&batch, "%s", flow);
             }
         }
-        if (!strcmp(command, "replace")) {
+        batch.whole = !strcmp(command, "whole");
+        if (strcmp(command, "present")) {
             flow_table_replace(ft, cookie, &batch);
         }
         flow_batch_uninit(&batch);
     } else if (!strcmp(command, "remove")) {
         flow_table_remove(ft, htonll(COOKIE_MARK
                                      | atoi(strtok_r(NULL, " ", &save))));
-    } else if (!strcmp(command, "aside")) {
-        flow_table_set_aside(ft, htonll(COOKIE_MARK
-                                        | atoi(strtok_r(NULL, " ", &save))));
+    } else if (!strcmp(command, "refuse")) {
+        refuse(ft, deltas, save);
     } else if (!strcmp(command, "forget")) {
         flow_table_forget_present(ft);
     } else if (!strcmp(command, "diff")) {
@@ -130,8 +155,10 @@ do_command(struct flow_table *ft, struct flow_deltas *deltas, char *line)
     } else if (!strcmp(command, "fail")) {
         flow_table_finish(ft, deltas, false);
     } else if (!strcmp(command, "count")) {
-        printf("  %"PRIuSIZE" wanted, %"PRIuSIZE" present\n",
-               flow_table_n_wanted(ft), flow_table_n_present(ft));
+        printf("  %"PRIuSIZE" wanted, %"PRIuSIZE" present, %"PRIuSIZE
+               " refused\n", flow_table_n_wanted(ft),
+               flow_table_n_present(ft),
+               hmap_count(flow_table_refusals(ft)));
     } else {
         ovs_fatal(0, "no command \"%s\"", command);
     }

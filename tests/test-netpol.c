@@ -175,7 +175,7 @@ bring_up_to_date(struct netpol *np)
         poll_timer_wait_until(deadline);
         poll_block();
     }
-    if (!ovs_list_is_empty(ofctrl_refusals(np->ofctrl))) {
+    if (!hmap_is_empty(flow_table_refusals(np->ft))) {
         ovs_fatal(0, "the switch refuses a flow");
     }
     printf("%"PRIuSIZE"\n", flow_table_n_present(np->ft));

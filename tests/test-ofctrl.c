@@ -9,7 +9,7 @@
  *     connected, installed, realized
  *                                  waits until that is so of all changes
  *     run MS                       goes on for so many milliseconds
- *     refusals                     prints the owners that are set aside
+ *     refusals                     prints the flows that are refused
  *     flows TABLE                  prints the switch's flows of a table
  *     time                         prints the time since the last "time"
  *     latency N                    changes a flow N times, and prints how
@@ -41,6 +41,7 @@
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "packets.h"
+#include "svec.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -204,13 +205,23 @@ is_flows_done(void)
 static void
 print_refusals(void)
 {
-    const struct ofctrl_refusal *refusal;
+    struct svec lines = SVEC_EMPTY_INITIALIZER;
+    const struct flow_refusal *refusal;
+    const char *line;
+    size_t i;
 
-    LIST_FOR_EACH (refusal, list_node, ofctrl_refusals(oc)) {
-        ovs_assert(ofctrl_find_refusal(oc, refusal->cookie) == refusal);
-        printf("owner 0x%"PRIx64": %s: %s\n", ntohll(refusal->cookie),
-               refusal->error, refusal->flow);
+    HMAP_FOR_EACH (refusal, node, flow_table_refusals(ft)) {
+        char *flow = flow_delta_to_string(ft, &refusal->delta);
+
+        ovs_assert(flow_table_find_refusal(ft, refusal->delta.cookie));
+        svec_add_nocopy(&lines, xasprintf("%s: %s", flow, refusal->error));
+        free(flow);
     }
+    svec_sort(&lines);
+    SVEC_FOR_EACH (i, line, &lines) {
+        puts(line);
+    }
+    svec_destroy(&lines);
 }
 
 static int
