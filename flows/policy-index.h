@@ -124,7 +124,7 @@ struct policy_index {
     struct hmap policies;       /* Contains "struct index_policy". */
     struct hmap conjs;          /* Contains "struct policy_conj". */
     size_t n_conjs[POLICY_N_SIDES];
-    unsigned int n_pages;       /* See policy_index_page(). */
+    unsigned int n_pages;       /* See policy_index_priority(). */
     struct hmap identities, ids; /* Contain "struct identity". */
     struct hmap ends, by_pod;   /* Contain "struct index_end". */
     struct hmap addresses;      /* Contains "struct index_address". */
@@ -155,7 +155,9 @@ void policy_index_clear_dirty(struct policy_index *);
 
 /* The priority of a conjunction's flows.  A flow can carry some 4,000
  * conjunctions, and one address may be in more rules: so rules are spread over
- * several priorities where there are many. */
+ * several priorities where there are many.  These become twice as many when
+ * there are twice as many rules, which moves half of the rules once, and never
+ * fewer while the agent runs.  One that is started has as many as it needs. */
 int policy_index_priority(const struct policy_index *,
                           const struct policy_conj *);
 

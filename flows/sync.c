@@ -146,8 +146,10 @@ sync_run(struct sync *sync, struct model *model,
     if (sync->rebuild) {
         /* What has gone since the last time has to go first. */
         sync_policies(&sync->policies, model, ft);
+        unsigned int n_pages = sync->policies.n_pages;
         policy_index_destroy(&sync->policies);
         policy_index_init(&sync->policies);
+        sync->policies.n_pages = n_pages;
         policy_index_update(&sync->policies, model, 0);
         sync->rebuild = false;
     }

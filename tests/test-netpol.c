@@ -9,6 +9,8 @@
  *     detach ID
  *     sync                         brings the switch up to date, and prints
  *                                  how many flows it has
+ *     recompute                    has "sync" compute and compare everything
+ *     verbose                      logs how many flows each change has
  *
  * Everything from the manifest's text to the bundle is what lateend runs.
  * What makes no difference to policies is fixed: the gateway is port 1, the
@@ -195,6 +197,12 @@ do_command(struct netpol *np, char *line)
         detach(np, save);
     } else if (!strcmp(command, "sync")) {
         bring_up_to_date(np);
+    } else if (!strcmp(command, "recompute")) {
+        sync_recompute(&np->sync);
+        ofctrl_reread(np->ofctrl);
+    } else if (!strcmp(command, "verbose")) {
+        vlog_set_levels(vlog_module_from_name("ofctrl"), VLF_CONSOLE,
+                        VLL_DBG);
     } else {
         ovs_fatal(0, "no command \"%s\"", command);
     }
