@@ -69,6 +69,7 @@ catalog_file_init(struct catalog_file *file, const char *path,
         .publisher = nullable_xstrdup(publisher),
         .errors = SVEC_EMPTY_INITIALIZER,
     };
+    smap_init(&file->object_errors);
     ovs_list_init(&file->objects);
     ovs_list_init(&file->claims);
 }
@@ -111,6 +112,7 @@ catalog_file_forget(struct catalog *c, struct catalog_file *file)
         claim_free(claim);
     }
     svec_destroy(&file->errors);
+    smap_destroy(&file->object_errors);
     free(file->publisher);
     free(file->path);
 }
@@ -148,6 +150,47 @@ file_error(struct catalog_file *file, int line, const char *format, ...)
     svec_add_nocopy(&file->errors, ds_steal_cstr(&ds));
 }
 
+/* Notes which objects are broken of 'm', whose errors are those of 'file'. */
+static void
+note_object_errors(struct catalog_file *file, const struct manifest *m)
+{
+    smap_clear(&file->object_errors);
+    for (size_t i = 0; i < m->n_objects; i++) {
+        const struct manifest_object *mo = &m->objects[i];
+
+        if (!mo->object) {
+            smap_add_nocopy(&file->object_errors,
+                            manifest_object_title(mo->kind, mo->namespace,
+                                                  mo->name),
+                            xstrdup(file->errors.names[mo->error]));
+        }
+    }
+}
+
+void
+catalog_file_get_errors(const struct catalog_file *file, const char *error,
+                        struct smap *errors)
+{
+    const struct catalog_object *o;
+    const struct smap_node *node;
+
+    SMAP_FOR_EACH (node, &file->object_errors) {
+        smap_replace(errors, node->key, node->value);
+    }
+    if (!error && file->broken) {
+        error = file->errors.names[0];
+    }
+    LIST_FOR_EACH (o, file_node, &file->objects) {
+        if (error) {
+            char *title = manifest_object_title(o->kind, o->namespace,
+                                                o->name);
+
+            smap_replace(errors, title, error);
+            free(title);
+        }
+    }
+}
+
 bool
 catalog_load(struct catalog *c, struct catalog_file *file, const char *text,
              size_t size, struct model *model)
@@ -157,6 +200,8 @@ catalog_load(struct catalog *c, struct catalog_file *file, const char *text,
 
     bool ok = manifest_parse(file->path, text, size, &m);
     svec_swap(&file->errors, &m.errors);
+    note_object_errors(file, &m);
+    file->broken = !ok;
     if (ok) {
         file->n_ignored = m.n_ignored;
         if (file->publisher) {

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"
+#include "smap.h"
 #include "svec.h"
 
 struct model;
@@ -29,6 +30,9 @@ struct catalog_file {
     struct ovs_list objects;    /* "struct catalog_object"s that are its. */
     struct ovs_list claims;     /* "struct catalog_claim"s that are its. */
     struct svec errors;         /* What is wrong with it. */
+    struct smap object_errors;  /* The first of the errors of each object that
+                                 * is broken, by manifest_object_title(). */
+    bool broken;                /* It is no YAML, as the first error says. */
     size_t n_ignored;           /* Objects of unknown kinds. */
     size_t n_lasting;           /* Objects in 'objects' that are no pods. */
     bool has_duplicates;        /* It holds objects that are another's. */
@@ -64,5 +68,11 @@ bool catalog_load(struct catalog *, struct catalog_file *file,
  * Returns as catalog_load() does. */
 bool catalog_unload(struct catalog *, struct catalog_file *file,
                     struct model *model);
+
+/* Puts into 'errors', by manifest_object_title(), what is wrong with each
+ * object of 'file' that is not as the file has it now: 'error', if the file
+ * could not even be read and that is not NULL. */
+void catalog_file_get_errors(const struct catalog_file *file,
+                             const char *error, struct smap *errors);
 
 #endif /* agent/catalog.h */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/manifest.h"
 #include "agent/policy.h"
 #include "control-json.h"
 #include "flows/flow-table.h"
@@ -25,6 +26,9 @@
 #include "openvswitch/ofp-table.h"
 #include "openvswitch/ofpbuf.h"
 #include "packets.h"
+#include "smap.h"
+#include "source.h"
+#include "svec.h"
 #include "unixctl.h"
 #include "util.h"
 
@@ -153,15 +157,25 @@ note_refusals(struct policies_dump *dump)
     ofpbuf_uninit(&ofpacts);
 }
 
-/* Returns why 'obj', a policy, is not in force, to be freed, or NULL. */
+/* Returns why 'obj', a policy, is not in force, to be freed, or NULL.
+ * 'invalid' says what is wrong with a newer version of it, or is NULL. */
 static char *
 why_not_realized(const struct lateend *d, const struct model_object *obj,
-                 const struct flow_refusal *refusal, const char *error)
+                 const struct flow_refusal *refusal, const char *error,
+                 const char *invalid)
 {
     const struct index_policy *ip
         = policy_index_find(&d->sync.policies, obj->namespace, obj->name);
 
-    if (error) {
+    if (invalid) {
+        char *why = why_not_realized(d, obj, refusal, error, NULL);
+        char *s = xasprintf("%s (the last good version is %s%s)", invalid,
+                            why ? "not in force, either: " : "in force",
+                            why ? why : "");
+
+        free(why);
+        return s;
+    } else if (error) {
         return xstrdup(error);
     } else if (!ip || obj->changed > d->sync.seen) {
         return xstrdup("not compiled yet");
@@ -176,6 +190,31 @@ why_not_realized(const struct lateend *d, const struct model_object *obj,
             ? xstrdup("not in the switch yet") : NULL);
 }
 
+/* Adds rows for the policies in 'invalid', of which the model has none. */
+static void
+add_never_valid(const struct smap *invalid, struct json *rows)
+{
+    const char *kind = model_kind_name(MODEL_POLICY);
+    size_t n = strlen(kind);
+    const struct smap_node *node;
+
+    SMAP_FOR_EACH (node, invalid) {
+        const char *name = node->key + n + 1;
+        const char *slash = strchr(node->key, '/');
+
+        if (!strncmp(node->key, kind, n) && slash > name) {
+            struct json *json = json_object_create();
+
+            put(json, "namespace", json_string_create_nocopy(
+                    xmemdup0(name, slash - name)));
+            put_string(json, "name", slash + 1);
+            put_bool(json, "realised", false);
+            put_string(json, "why", node->value);
+            json_array_add(rows, json);
+        }
+    }
+}
+
 /* Answers, with what the switch has, or without it because of 'error'. */
 static void
 policies_answer(struct policies_dump *dump, const char *error)
@@ -183,8 +222,15 @@ policies_answer(struct policies_dump *dump, const char *error)
     const struct lateend *d = dump->d;
     struct json *rows = json_array_create_empty();
     const struct model_object *obj;
+    struct smap invalid = SMAP_INITIALIZER(&invalid);
+    struct svec errors = SVEC_EMPTY_INITIALIZER;
+    struct source_status status = {
+        .errors = &errors, .object_errors = &invalid
+    };
     struct policy_row *row;
 
+    source_get_status(d->source, &status);
+    svec_destroy(&errors);
     count_pods(dump);
     note_refusals(dump);
     MODEL_FOR_EACH (obj, MODEL_POLICY, &d->model) {
@@ -192,8 +238,13 @@ policies_answer(struct policies_dump *dump, const char *error)
         struct json *json = json_object_create();
 
         row = find_row(dump, obj->id);
+        char *title = manifest_object_title(MODEL_POLICY, obj->namespace,
+                                            obj->name);
         char *why = why_not_realized(
-            d, obj, dump->all ? dump->all : row->refusal, error);
+            d, obj, dump->all ? dump->all : row->refusal, error,
+            smap_get(&invalid, title));
+        smap_remove(&invalid, title);
+        free(title);
         put_string(json, "namespace", obj->namespace);
         put_string(json, "name", obj->name);
         put_integer(json, "rules",
@@ -212,6 +263,8 @@ policies_answer(struct policies_dump *dump, const char *error)
         free(why);
         json_array_add(rows, json);
     }
+    add_never_valid(&invalid, rows);
+    smap_destroy(&invalid);
     reply_by_name(dump->conn, rows);
 
     HMAP_FOR_EACH_POP (row, hmap_node, &dump->rows) {

@@ -219,6 +219,7 @@ parse_object(const struct yaml_node *node, const struct kind *kind,
     mo->namespace = nullable_xstrdup(namespace);
     mo->name = xstrdup(name);
     mo->object = model_object_new(kind->kind, namespace, name);
+    mo->error = MIN(report->errors->n, YAML_MAX_ERRORS - 1);
     char *title = manifest_object_title(kind->kind, namespace, name);
     report->object = title;
 

@@ -36,8 +36,9 @@ struct manifest_object {
     enum model_kind kind;
     char *namespace;            /* NULL for a kind without namespaces. */
     char *name;
-    struct model_object *object; /* NULL if it is broken: then the errors say
-                                  * why. */
+    struct model_object *object; /* NULL if it is broken... */
+    size_t error;               /* ...and this is the first error that says
+                                 * why, in manifest's 'errors'. */
     bool wants_ips;             /* A pod whose addresses its node is to
                                  * publish. */
 };

@@ -264,6 +264,10 @@ source_dir_get_status(const struct source *source,
             svec_add(status->errors, file->error);
         }
         svec_append(status->errors, &file->catalog.errors);
+        if (status->object_errors) {
+            catalog_file_get_errors(&file->catalog, file->error,
+                                    status->object_errors);
+        }
     }
     free(nodes);
 }

@@ -17,6 +17,7 @@
 #include "agent/ip.h"
 
 struct model;
+struct smap;
 struct source;
 struct svec;
 
@@ -35,6 +36,10 @@ struct source_status {
     struct svec *errors;        /* What is wrong now, one line each: filled in
                                  * by source_get_status(), owned by its
                                  * caller. */
+    struct smap *object_errors; /* What is wrong with each object of which the
+                                 * model has not what the source says now, by
+                                 * manifest_object_title(): as 'errors', but
+                                 * NULL if not wanted. */
 };
 
 /* What a kind of source does; see the functions below. */
