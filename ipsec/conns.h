@@ -27,9 +27,6 @@ struct x509;
 /* Every connection of ours has a name that starts so; the peer's follows. */
 #define CONNS_PREFIX "lateen-"
 
-/* Every shared secret of ours in charon has a name that starts so. */
-#define CONNS_SECRET "lateen-psk"
-
 /* Priority of the children's policies; a smaller number wins. */
 #define CONNS_PRIORITY 16
 

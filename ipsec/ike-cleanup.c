@@ -70,7 +70,7 @@ static void
 secrets_cb(const struct json *reply, const struct json *events OVS_UNUSED,
            const char *error, void *cleanup_)
 {
-    for_each_of_ours(cleanup_, reply, error, "keys", CONNS_SECRET,
+    for_each_of_ours(cleanup_, reply, error, "keys", CONNS_PREFIX,
                      unload_secret);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* How the pre-shared keys get from their files to charon, and out of it.
+/* How the pre-shared keys get from their files to charon, and out of it; and
+ * what is done about SAs whose authentication does not count any more.
  *
  * charon signs with the key that it was given last, and accepts all.  So they
  * are given in reverse order, which makes the configuration's first the one
@@ -9,7 +10,14 @@
  *
  * A key's name in charon tells when its file was written, and for which peer
  * it is.  So an agent that is started again knows those that are still good,
- * and withdraws the others. */
+ * and withdraws the others.  Authorities and revocation lists are withdrawn in
+ * the same way: a key that nobody has bears their name.
+ *
+ * Once charon has forgotten a key, nothing would tell which SAs are to be
+ * replaced to an agent that is started then, or that has lost a charon that
+ * hangs.  So charon gets a tombstone first, another key that nobody has, whose
+ * name tells when that was and for which peer, and keeps it until those SAs
+ * are gone.  With charon, its SAs go, too. */
 
 #include <config.h>
 #include "ike-private.h"
@@ -17,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "entropy.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "timeval.h"
@@ -26,10 +35,14 @@ VLOG_DEFINE_THIS_MODULE(ike_keys);
 
 #define LOOK_INTERVAL 3000      /* Between looks at the files, in ms. */
 
-/* A key is called CONNS_SECRET"-STAMP", with the peer's connection appended if
- * it is for one peer. */
+/* A key is called KEY"STAMP", with the peer's connection appended if it is for
+ * one peer; what stands for certificates TRUST"STAMP".  A tombstone has the
+ * second of its time, since the node's start, for a stamp. */
+#define KEY CONNS_PREFIX"psk-"
+#define TRUST CONNS_PREFIX"pki-"
+#define TOMB CONNS_PREFIX"old-"
 #define STAMP_DIGITS 16
-#define NAME_LENGTH (strlen(CONNS_SECRET) + 1 + STAMP_DIGITS)
+#define NAME_LENGTH (strlen(KEY) + STAMP_DIGITS)
 
 /* A file with a key. */
 struct ike_key {
@@ -53,10 +66,35 @@ keys_free(struct ike_key *keys, size_t n)
     free(keys);
 }
 
+/* The name of 'kind' with 'stamp', for the connection 'conn' or, if that is
+ * "", all. */
+static char *
+make_name(const char *kind, uint64_t stamp, const char *conn)
+{
+    return xasprintf("%s%0*"PRIx64"%s", kind, STAMP_DIGITS, stamp, conn);
+}
+
+static bool
+is_kind(const char *name, const char *kind)
+{
+    return !strncmp(name, kind, strlen(kind)) && strlen(name) >= NAME_LENGTH;
+}
+
+/* Whether what is called 'name' is for 'conn'. */
+static bool
+is_for(const char *name, const struct ike_conn *conn)
+{
+    return !name[NAME_LENGTH] || !strcmp(name + NAME_LENGTH, conn->name);
+}
+
 void
 ike_keys_init(struct ike_keys *keys)
 {
     memset(keys, 0, sizeof *keys);
+    keys->nobody = xzalloc(sizeof *keys->nobody + PSK_MIN);
+    keys->nobody->size = PSK_MIN;
+    get_entropy_or_die(keys->nobody->data, PSK_MIN);
+    sset_init(&keys->tombs);
     sset_init(&keys->ours);
     svec_init(&keys->held);
     svec_init(&keys->sent);
@@ -71,6 +109,8 @@ ike_keys_destroy(struct ike_keys *keys)
     svec_destroy(&keys->held);
     svec_destroy(&keys->sent);
     svec_destroy(&keys->gone);
+    sset_destroy(&keys->tombs);
+    psk_free(keys->nobody);
 }
 
 void
@@ -80,6 +120,7 @@ ike_keys_reset(struct ike_keys *keys)
     keys->known = false;
     svec_clear(&keys->held);
     svec_clear(&keys->gone);
+    sset_clear(&keys->tombs);
 }
 
 /* From the files. */
@@ -112,8 +153,7 @@ read_key(struct ike_keys *keys, struct ike_key *key)
     stamp = key->psk->stamp;
     do {
         free(key->name);
-        key->name = xasprintf(CONNS_SECRET"-%0*"PRIx64"%s", STAMP_DIGITS,
-                              stamp++, key->conn ? key->conn : "");
+        key->name = make_name(KEY, stamp++, key->conn ? key->conn : "");
     } while (!sset_add(&keys->ours, key->name));
 }
 
@@ -219,8 +259,9 @@ contains(const struct svec *names, const char *name)
 /* Puts the names of what charon is to hold into 'target', the one that signs
  * first. */
 static void
-make_target(const struct ike_keys *keys, struct svec *target)
+make_target(const struct ike *ike, struct svec *target)
 {
+    const struct ike_keys *keys = &ike->keys;
     bool all = true;
     size_t wanted;
 
@@ -232,6 +273,9 @@ make_target(const struct ike_keys *keys, struct svec *target)
         } else if (!contains(target, key->name)) {
             svec_add(target, key->name);
         }
+    }
+    if (ike->settings.certificate && ike->x509.x509) {
+        svec_add_nocopy(target, make_name(TRUST, ike->x509.stamp, ""));
     }
     wanted = target->n;
 
@@ -248,31 +292,37 @@ make_target(const struct ike_keys *keys, struct svec *target)
 }
 
 bool
-ike_keys_loaded(const struct ike_keys *keys)
+ike_keys_loaded(const struct ike *ike)
 {
+    const struct ike_keys *keys = &ike->keys;
     struct svec target = SVEC_EMPTY_INITIALIZER;
     bool loaded;
 
-    make_target(keys, &target);
+    make_target(ike, &target);
     loaded = (keys->known && !keys->n_sent && !keys->reload
               && svec_equal(&target, &keys->held));
     svec_destroy(&target);
     return loaded;
 }
 
-/* Replaces the SAs that the key 'name' may have authenticated. */
+/* Replaces the SAs that what 'tomb' remembers may have authenticated. */
 static void
-replace_sas(struct ike *ike, const char *name)
+replace_sas(struct ike *ike, const char *tomb)
 {
-    const char *of = name + MIN(strlen(name), NAME_LENGTH);
+    unsigned int since = 0;
     struct shash_node *node;
 
+    ovs_scan(tomb, TOMB"%16x", &since);
     SHASH_FOR_EACH (node, &ike->conns) {
-        if (!*of || !strcmp(of, node->name)) {
-            VLOG_INFO("%s: a key was withdrawn", node->name);
-            ike_conn_renew(node->data);
+        struct ike_conn *conn = node->data;
+
+        if (is_for(tomb, conn)) {
+            VLOG_INFO("%s: a key or certificate was withdrawn",
+                      conn->name);
+            ike_conn_renew(conn, since);
         }
     }
+    sset_add(&ike->keys.tombs, tomb);
 }
 
 static void
@@ -311,39 +361,92 @@ key_cb(const struct json *reply OVS_UNUSED,
 }
 
 static void
-load_key(struct ike *ike, const struct ike_key *key)
+load(struct ike *ike, const char *name, struct json *message,
+     const struct psk *psk)
 {
-    struct json *message
-        = (key->conn ? conns_pair_secret(key->conn + strlen(CONNS_PREFIX))
-           : json_clone(ike->secret));
-
-    json_object_put_string(message, "id", key->name);
+    json_object_put_string(message, "id", name);
     ike->keys.n_sent++;
-    ike_client_ask_secret(ike->client, "load-shared", message, key->psk,
-                          key_cb, ike);
+    ike_client_ask_secret(ike->client, "load-shared", message, psk, key_cb,
+                          ike);
 }
 
 static void
-unload_key(struct ike *ike, const char *name)
+load_key(struct ike *ike, const struct ike_key *key)
+{
+    load(ike, key->name,
+         (key->conn ? conns_pair_secret(key->conn + strlen(CONNS_PREFIX))
+          : json_clone(ike->secret)), key->psk);
+}
+
+/* Loads what only is to be remembered. */
+static void
+load_nobody(struct ike *ike, const char *name)
+{
+    load(ike, name, conns_pair_secret(name), ike->keys.nobody);
+}
+
+static void
+unload(struct ike *ike, const char *name, ike_client_cb *cb)
 {
     struct json *message = json_object_create();
 
     json_object_put_string(message, "id", name);
+    ike_client_ask(ike->client, "unload-shared", message, NULL, cb, ike);
+}
+
+/* Withdraws the key 'name'. */
+static void
+withdraw(struct ike *ike, const char *name)
+{
+    char *tomb = make_name(TOMB, time_msec() / 1000, name + NAME_LENGTH);
+
+    load_nobody(ike, tomb);
+    svec_add_nocopy(&ike->keys.gone, tomb);
     ike->keys.n_sent++;
-    ike_client_ask(ike->client, "unload-shared", message, NULL, key_cb, ike);
+    unload(ike, name, key_cb);
+}
+
+/* Whether SAs are left that 'tomb' is there for. */
+static bool
+has_sas(const struct ike *ike, const char *tomb)
+{
+    const struct shash_node *node;
+
+    SHASH_FOR_EACH (node, &ike->conns) {
+        const struct ike_conn *conn = node->data;
+
+        if (is_for(tomb, conn) && ike_conn_is_renewing(conn)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void
 ike_keys_sync(struct ike *ike)
 {
     struct ike_keys *keys = &ike->keys;
+    const char *tomb;
 
-    if (!keys->known || keys->n_sent || ike_keys_loaded(keys)) {
+    SSET_FOR_EACH_SAFE (tomb, &keys->tombs) {
+        if (!has_sas(ike, tomb)) {
+            unload(ike, tomb, NULL);
+            sset_delete(&keys->tombs, SSET_NODE_FROM_NAME(tomb));
+        }
+    }
+    if (!keys->known || keys->n_sent || ike_keys_loaded(ike)) {
         return;
     }
     keys->reload = false;
     svec_clear(&keys->sent);
-    make_target(keys, &keys->sent);
+    make_target(ike, &keys->sent);
+    for (size_t i = 0; i < keys->sent.n; i++) {
+        const char *name = keys->sent.names[i];
+
+        if (is_kind(name, TRUST) && !contains(&keys->held, name)) {
+            load_nobody(ike, name);
+        }
+    }
     for (size_t i = keys->n; i > 0; i--) {
         if (keys->keys[i - 1].psk) {
             load_key(ike, &keys->keys[i - 1]);
@@ -351,24 +454,25 @@ ike_keys_sync(struct ike *ike)
     }
     for (size_t i = 0; i < keys->held.n; i++) {
         if (!contains(&keys->sent, keys->held.names[i])) {
-            svec_add(&keys->gone, keys->held.names[i]);
-            unload_key(ike, keys->held.names[i]);
+            withdraw(ike, keys->held.names[i]);
         }
     }
 }
 
 void
-ike_keys_take(struct ike_keys *keys, const struct json *names)
+ike_keys_take(struct ike *ike, const struct json *names)
 {
+    struct ike_keys *keys = &ike->keys;
     struct svec held = SVEC_EMPTY_INITIALIZER;
 
     for (size_t i = 0; i < names->array.n; i++) {
-        const struct json *name = names->array.elems[i];
+        const char *name = (names->array.elems[i]->type == JSON_STRING
+                            ? json_string(names->array.elems[i]) : "");
 
-        if (name->type == JSON_STRING
-            && !strncmp(json_string(name), CONNS_SECRET,
-                        strlen(CONNS_SECRET))) {
-            svec_add(&held, json_string(name));
+        if (is_kind(name, KEY) || is_kind(name, TRUST)) {
+            svec_add(&held, name);
+        } else if (is_kind(name, TOMB) && !keys->known) {
+            replace_sas(ike, name);
         }
     }
     if (!keys->n_sent) {

@@ -85,7 +85,7 @@ shared_cb(const struct json *reply, const struct json *events OVS_UNUSED,
                          error ? error : "charon does not say what it holds");
         return;
     }
-    ike_keys_take(&ike->keys, keys);
+    ike_keys_take(ike, keys);
 }
 
 static void

@@ -52,7 +52,8 @@ struct ike_renewal {
                                  * seconds. */
     struct simap asked;         /* When charon was asked to end which of them,
                                  * in seconds. */
-    bool marking;               /* Those that the next look finds are. */
+    unsigned int marking;       /* Those that the next look finds are, since
+                                 * then; 0 if they are not. */
     long long int known_since;  /* When the peer has shown who it is. */
     char *current;              /* The IKE SA that is to have all children, or
                                  * NULL. */
@@ -98,7 +99,9 @@ struct ike_keys {
     struct sset ours;           /* Names that this process has given. */
     struct svec held;           /* Names of those that charon holds, */
     struct svec sent;           /* that it is to hold once it has answered, */
-    struct svec gone;           /* and that it forgets then. */
+    struct svec gone;           /* and what it remembers then of others; */
+    struct sset tombs;          /* what it remembers now. */
+    struct psk *nobody;         /* A key that nobody has. */
     bool known;                 /* 'held' is. */
     unsigned int n_sent;        /* Questions under way. */
     bool reload;                /* All are to be loaded again. */
@@ -114,8 +117,9 @@ struct ike_x509 {
     char *key;                  /* charon's name of the key, "" if it has not
                                  * got it yet; NULL if it is to be asked. */
     char *old_key;              /* That of one that is not used any more. */
+    uint64_t stamp;             /* Another one whenever the authorities or
+                                 * revocation lists are. */
     unsigned int n_sent;        /* Questions under way. */
-    bool renew;                 /* All SAs are to be replaced after them. */
 };
 
 /* What of the configuration matters here. */
@@ -211,10 +215,10 @@ void ike_keys_wait(const struct ike_keys *);
 void ike_keys_sync(struct ike *);
 
 /* Takes the 'names' of all shared secrets that charon holds, an array. */
-void ike_keys_take(struct ike_keys *, const struct json *names);
+void ike_keys_take(struct ike *, const struct json *names);
 
 /* Whether charon holds all keys as they are wanted. */
-bool ike_keys_loaded(const struct ike_keys *);
+bool ike_keys_loaded(const struct ike *);
 
 /* What is wrong with one of the files, or NULL. */
 const char *ike_keys_error(const struct ike_keys *);
@@ -268,8 +272,11 @@ void ike_renewal_reset(struct ike_renewal *);
 /* Makes 'conn->text' of what is wanted. */
 void ike_conn_write(struct ike_conn *);
 
-/* All IKE SAs of 'conn' are to be replaced. */
-void ike_conn_renew(struct ike_conn *);
+/* All IKE SAs of 'conn' are to be replaced, since the second 'since'. */
+void ike_conn_renew(struct ike_conn *, unsigned int since);
+
+/* Whether some of them are still there, or may be. */
+bool ike_conn_is_renewing(const struct ike_conn *);
 
 /* charon holds 'conn' as it is wanted since now. */
 void ike_conn_loaded(struct ike_conn *);

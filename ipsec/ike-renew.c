@@ -104,25 +104,36 @@ next_generation(struct ike_conn *conn)
     }
 }
 
-/* The IKE SA 'id' is to go: from when it was first said so. */
+/* The IKE SA 'id' is to go: from when it was first said so.  Where that was
+ * long ago, as this agent was not there, half the time is left to replace
+ * it. */
 static void
-mark_stale(struct ike_renewal *r, const char *id)
+mark_stale(struct ike_conn *conn, const char *id, unsigned int since)
 {
+    struct ike_renewal *r = &conn->renewal;
+    unsigned int half = conn->ike->settings.renew_within / 2;
+
     if (!simap_contains(&r->stale, id)) {
-        simap_put(&r->stale, id, time_msec() / 1000);
+        simap_put(&r->stale, id, MAX(since + half, time_msec() / 1000) - half);
     }
 }
 
 void
-ike_conn_renew(struct ike_conn *conn)
+ike_conn_renew(struct ike_conn *conn, unsigned int since)
 {
     struct ike_renewal *r = &conn->renewal;
 
     for (size_t i = 0; i < conn->sas.n_established; i++) {
-        mark_stale(r, conn->sas.established[i].id);
+        mark_stale(conn, conn->sas.established[i].id, since);
     }
-    r->marking = true;
+    r->marking = MAX(since, 1);
     next_generation(conn);
+}
+
+bool
+ike_conn_is_renewing(const struct ike_conn *conn)
+{
+    return conn->renewal.marking || !simap_is_empty(&conn->renewal.stale);
 }
 
 void
@@ -245,12 +256,12 @@ note_sas(struct ike_conn *conn)
         }
         /* Asked after charon has taken the new generation. */
         if (r->marking && ike_conn_is_loaded(conn)) {
-            mark_stale(r, id);
+            mark_stale(conn, id, r->marking);
         }
         any_stale = any_stale || simap_contains(&r->stale, id);
     }
-    if (ike_conn_is_loaded(conn) || !conn->wanted) {
-        r->marking = false;
+    if (ike_conn_is_loaded(conn)) {
+        r->marking = 0;
     }
     if (!any_stale) {
         simap_clear(&r->stale);
@@ -470,7 +481,7 @@ ike_renew_run(struct ike *ike)
 
         if (time_msec() >= reauth_time(conn)) {
             conn->renewal.known_since = time_msec();
-            ike_conn_renew(conn);
+            ike_conn_renew(conn, time_msec() / 1000);
         }
         for (int own = 1; own >= 0; own--) {
             if (wants_start(conn) && time_msec() >= start_time(conn, own)) {

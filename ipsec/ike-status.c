@@ -55,7 +55,7 @@ ike_realized(const struct ike *ike)
 
     if (ike->link != LINK_READY || ike->underived
         || ike->x509.error || !ike_x509_loaded(ike)
-        || ike_keys_error(&ike->keys) || !ike_keys_loaded(&ike->keys)) {
+        || ike_keys_error(&ike->keys) || !ike_keys_loaded(ike)) {
         return false;
     }
     SHASH_FOR_EACH (node, &ike->conns) {

@@ -8,7 +8,8 @@
  *
  * charon forgets no certificates, but one counts only by a connection.  A
  * newer revocation list replaces an older one, except in charon's cache, which
- * it prefers: so that is emptied. */
+ * it prefers: so that is emptied.  What SAs have been authenticated by is kept
+ * in mind by ike-keys.c. */
 
 #include <config.h>
 #include "ike-private.h"
@@ -41,7 +42,6 @@ ike_x509_reset(struct ike_x509 *x)
     ike_set_string(&x->key, NULL);
     ike_set_string(&x->old_key, NULL);
     x->n_sent = 0;
-    x->renew = false;
 }
 
 bool
@@ -71,6 +71,16 @@ take_text(char **s, char *value, enum vlog_level level)
     *s = value;
 }
 
+static void
+add_to_stamp(uint64_t *stamp, const struct svec *items)
+{
+    for (size_t i = 0; i < items->n; i++) {
+        for (const char *p = items->names[i]; *p; p++) {
+            *stamp = (*stamp ^ (uint8_t) *p) * UINT64_C(1099511628211);
+        }
+    }
+}
+
 /* Takes 'new', which differs from what was in force.  Returns whether the
  * connections differ. */
 static bool
@@ -80,11 +90,11 @@ take_x509(struct ike_x509 *x, struct x509 *new)
     bool derive = (!old || strcmp(old->certificate, new->certificate)
                    || !svec_equal(&old->cas, &new->cas));
 
-    /* Another certificate or authority makes another connection, which has
-     * other SAs anyway. */
-    x->renew = !derive;
     x509_free(x->x509);
     x->x509 = new;
+    x->stamp = UINT64_C(14695981039346656037);
+    add_to_stamp(&x->stamp, &new->cas);
+    add_to_stamp(&x->stamp, &new->crls);
     if (x->key && *x->key) {
         free(x->old_key);
         x->old_key = x->key;
@@ -143,18 +153,11 @@ static void
 finish(struct ike *ike)
 {
     struct ike_x509 *x = &ike->x509;
-    struct shash_node *node;
 
     if (x->old_key && strcmp(x->old_key, x->key)) {
         unload_key(ike, x->old_key);
     }
     ike_set_string(&x->old_key, NULL);
-    SHASH_FOR_EACH (node, &ike->conns) {
-        if (x->renew) {
-            ike_conn_renew(node->data);
-        }
-    }
-    x->renew = false;
 }
 
 static void

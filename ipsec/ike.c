@@ -173,7 +173,7 @@ derive(struct ike *ike, const struct model *model,
         conn->wanted = node->data;
         ike_conn_write(conn);
         if (before && strcmp(before, conn->text)) {
-            ike_conn_renew(conn);
+            ike_conn_renew(conn, time_msec() / 1000);
         }
         free(before);
         conn->retry = 0;
@@ -245,7 +245,7 @@ ike_run(struct ike *ike, const struct model *model,
             ike_look(ike);
         }
         if (ike->settings.mode == IPSEC_OFF && !ike->looking
-            && shash_is_empty(&ike->conns) && ike_keys_loaded(&ike->keys)
+            && shash_is_empty(&ike->conns) && ike_keys_loaded(ike)
             && !ike_client_is_busy(ike->client)) {
             ike_client_reset(ike->client, "IPsec is off");
         }

@@ -3,8 +3,8 @@
  * ============
  *
  * Has strongSwan's charon hold what conns_derive() wants: the connections
- * whose name begins with CONNS_PREFIX, and secrets whose name begins with
- * CONNS_SECRET.  It touches nothing else.  Every few seconds it compares what
+ * and shared secrets whose name begins with CONNS_PREFIX.  It touches nothing
+ * else.  Every few seconds it compares what
  * charon says that it holds with that: connections, secrets, trap policies and
  * SAs.  When charon has been restarted, everything is loaded again at once.
  *
