@@ -204,6 +204,25 @@ check_kernel(struct ike *ike, const struct json *sas)
     sset_destroy(&held);
 }
 
+/* Notes the IKE SA 'sa' of the connection 'name'.  One of ours without a
+ * connection is ended: the agent may have been killed after it unloaded that,
+ * or the SA may have been under way. */
+static void
+take_sa(struct ike *ike, const char *name, const struct json *sa)
+{
+    struct ike_conn *conn = shash_find_data(&ike->conns, name);
+    const struct json *id = shash_find_data(json_object(sa), "uniqueid");
+
+    if (conn) {
+        ike_sas_add(&conn->sas, sa);
+    } else if (ike->derived && id && id->type == JSON_STRING
+               && !strncmp(name, CONNS_PREFIX, strlen(CONNS_PREFIX))) {
+        VLOG_INFO("ending IKE SA %s of %s, which is not wanted",
+                  json_string(id), name);
+        ike_terminate(ike->client, "ike-id", json_string(id), true);
+    }
+}
+
 static void
 sas_cb(const struct json *reply OVS_UNUSED, const struct json *events,
        const char *error, void *ike_)
@@ -231,12 +250,10 @@ sas_cb(const struct json *reply OVS_UNUSED, const struct json *events,
 
         if (event->type == JSON_OBJECT) {
             SHASH_FOR_EACH (node, json_object(event)) {
-                struct ike_conn *conn
-                    = shash_find_data(&ike->conns, node->name);
                 const struct json *sa = node->data;
 
-                if (conn && sa->type == JSON_OBJECT) {
-                    ike_sas_add(&conn->sas, sa);
+                if (sa->type == JSON_OBJECT) {
+                    take_sa(ike, node->name, sa);
                 }
             }
         }
