@@ -175,6 +175,7 @@ SYSTEM_TESTSUITE_AT += \
 	tests/system-ike-auth.at \
 	tests/system-ike-macros.at \
 	tests/system-ike.at \
+	tests/system-xfrm-esp.at \
 	tests/system-xfrm.at
 
 # Fuzzing
