@@ -19,6 +19,12 @@ VLOG_DEFINE_THIS_MODULE(ike_link);
 /* How long a charon that could not be used is left alone, in ms. */
 #define RETRY_INTERVAL 1000
 
+/* How often charon is asked for a sign of life, and how long it may take for
+ * it, in ms.  Any of its threads answers without a look at an SA, so that it
+ * may be far slower in other things. */
+#define PULSE_INTERVAL 1000
+#define PULSE_TIMEOUT 4000
+
 void
 ike_set_link_error(struct ike *ike, const char *error)
 {
@@ -138,6 +144,8 @@ ike_connect(struct ike *ike)
         return;
     }
     ike->watch = fd;
+    ike->pulse_asked = false;
+    ike->pulse = time_msec();
     ike->link = LINK_HELLO;
     ike_client_register(ike->client, events, NULL, NULL);
     ike_client_ask(ike->client, "stats", NULL, NULL, stats_cb, ike);
@@ -146,12 +154,27 @@ ike_connect(struct ike *ike)
 void
 ike_look_at_watch(struct ike *ike)
 {
-    char buf[64];
-    ssize_t n = recv(ike->watch, buf, sizeof buf, MSG_DONTWAIT);
+    /* VICI: the length, a command's request, its name's length and name. */
+    static const char request[] = "\0\0\0\x09" "\0" "\x07" "version";
+    char buf[1024];
+    ssize_t n;
 
-    if (!n || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+    while ((n = recv(ike->watch, buf, sizeof buf, MSG_DONTWAIT)) > 0) {
+        ike->pulse_asked = false;
+        ike->pulse = time_msec() + PULSE_INTERVAL;
+    }
+    if (!n || (errno != EAGAIN && errno != EINTR)) {
         ike_client_reset(ike->client, "charon has ended");
         ike->next_try = time_msec();
+    } else if (time_msec() < ike->pulse) {
+        return;
+    } else if (ike->pulse_asked) {
+        ike_client_reset(ike->client, "charon did not answer in time");
+    } else {
+        ignore(send(ike->watch, request, sizeof request - 1,
+                    MSG_DONTWAIT | MSG_NOSIGNAL));
+        ike->pulse_asked = true;
+        ike->pulse = time_msec() + PULSE_TIMEOUT;
     }
 }
 

@@ -146,7 +146,9 @@ struct ike {
     struct ike_client *client;
     enum link_state link;
     int watch;                  /* A connection to charon that only serves to
-                                 * see its end, or -1. */
+                                 * see whether it lives, or -1. */
+    bool pulse_asked;           /* It has been asked for a sign of life. */
+    long long int pulse;        /* When to ask, or to give it up. */
     bool idle;                  /* IPsec is off, and charon has nothing of
                                  * ours. */
     long long int next_try;     /* While LINK_DOWN. */
@@ -184,7 +186,7 @@ void ike_set_link_error(struct ike *, const char *error);
 void ike_connect(struct ike *);
 void ike_close_watch(struct ike *);
 
-/* Looks whether charon is still there. */
+/* Looks whether charon is still there, and alive. */
 void ike_look_at_watch(struct ike *);
 
 /* The client's callback for events. */

@@ -262,6 +262,7 @@ ike_wait(struct ike *ike)
     xfrm_check_wait(ike->kernel);
     if (ike->watch >= 0) {
         poll_fd_wait(ike->watch, POLLIN);
+        poll_timer_wait_until(ike->pulse);
     }
     ike_x509_wait(ike);
     if (ike_x509_is_known(ike)) {
