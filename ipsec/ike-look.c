@@ -214,7 +214,7 @@ take_sa(struct ike *ike, const char *name, const struct json *sa)
     const struct json *id = shash_find_data(json_object(sa), "uniqueid");
 
     if (conn) {
-        ike_sas_add(&conn->sas, sa);
+        ike_sas_add(&conn->sas, sa, conn->wanted);
     } else if (ike->derived && id && id->type == JSON_STRING
                && !strncmp(name, CONNS_PREFIX, strlen(CONNS_PREFIX))) {
         VLOG_INFO("ending IKE SA %s of %s, which is not wanted",

@@ -54,6 +54,8 @@ struct ike_renewal {
                                  * in seconds. */
     unsigned int marking;       /* Those that the next look finds are, since
                                  * then; 0 if they are not. */
+    long long int next_misfit;  /* When SAs may be replaced because they are
+                                 * not as they are wanted. */
     long long int known_since;  /* When the peer has shown who it is. */
     char *current;              /* The IKE SA that is to have all children, or
                                  * NULL. */
@@ -136,6 +138,11 @@ struct ike_settings {
     char *vici_socket;
 };
 
+/* How often something was repaired in charon. */
+struct ike_repairs {
+    unsigned int connections, secrets, traps, misfits;
+};
+
 struct ike {
     struct ike_settings settings;
     char *self;                 /* This node's name. */
@@ -164,6 +171,7 @@ struct ike {
     struct json *secret;        /* The message that goes with those for all
                                  * nodes. */
 
+    struct ike_repairs repairs;
     char *link_error;           /* Why charon cannot be reached or used. */
     bool refused;               /* charon cannot protect anything. */
 };

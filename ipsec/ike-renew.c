@@ -43,6 +43,8 @@ VLOG_DEFINE_THIS_MODULE(ike_renew);
 #define START_INTERVAL 10000    /* Between attempts. */
 #define REAUTH_OTHER 10000      /* Before it has the peer authenticate itself
                                  * where that should have begun it. */
+#define MISFIT_INTERVAL 600000  /* Between replacements of SAs that differ from
+                                 * what is wanted; that may not help. */
 #define SETTLE_TIME 2000        /* From a whole IKE SA to the end of others; */
 #define SETTLE_OTHER 5000       /* where the peer should be quicker. */
 #define END_TIME 4              /* In s: how long its end may take. */
@@ -270,6 +272,23 @@ note_sas(struct ike_conn *conn)
     forget(&r->asked, &conn->sas);
 }
 
+/* Replaces SAs that are not as they are wanted, as when the configuration has
+ * been changed while no agent ran. */
+static void
+replace_misfits(struct ike_conn *conn)
+{
+    struct ike_renewal *r = &conn->renewal;
+
+    if (conn->sas.misfit && ike_conn_is_loaded(conn)
+        && !ike_conn_is_renewing(conn) && time_msec() >= r->next_misfit) {
+        VLOG_INFO("%s: replacing SAs: %s are not as configured", conn->name,
+                  conn->sas.misfit);
+        r->next_misfit = time_msec() + MISFIT_INTERVAL;
+        conn->ike->repairs.misfits++;
+        ike_conn_renew(conn, time_msec() / 1000);
+    }
+}
+
 /* From a whole IKE SA to the end of the others, in ms. */
 static long long int
 settle_time(const struct ike_conn *conn)
@@ -335,6 +354,7 @@ ike_conn_look(struct ike_conn *conn)
     if (!conn->wanted) {
         return;
     }
+    replace_misfits(conn);
     sa = choose(conn);
     if (!nullable_string_is_equal(sa ? sa->id : NULL, r->current)) {
         ike_set_string(&r->current, sa ? sa->id : NULL);

@@ -4,11 +4,14 @@
 #include <config.h>
 #include "ike-sas.h"
 
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "openvswitch/json.h"
 #include "openvswitch/shash.h"
+#include "proposal.h"
 #include "util.h"
 
 void
@@ -55,10 +58,137 @@ is_state(const struct json *sa, const char *state)
             || !strcmp(get(sa, "state"), "REKEYING"));
 }
 
-static void
-add_child(struct ike_sas *sas, const char *ike, const struct json *sa)
+/* "AES_GCM_16-256", for the caller to free. */
+static char *
+get_encryption(const struct json *sa)
 {
-    const char *keysize = get(sa, "encr-keysize");
+    const char *size = get(sa, "encr-keysize");
+
+    return xasprintf("%s%s%s", get(sa, "encr-alg"), *size ? "-" : "", size);
+}
+
+/* What is wanted. */
+
+/* The list 'name' in 'object'. */
+static const struct json *
+get_list(const struct json *object, const char *name)
+{
+    static const struct json none = { .type = JSON_ARRAY };
+    const struct json *list = shash_find_data(json_object(object), name);
+
+    return list && list->type == JSON_ARRAY ? list : &none;
+}
+
+/* Whether 'sa' uses one of the proposals in 'list'. */
+static bool
+proposals_fit(const struct json *list, const struct json *sa)
+{
+    char *encryption = get_encryption(sa);
+    const struct proposal_used used = {
+        encryption, get(sa, "integ-alg"), get(sa, "prf-alg"),
+        get(sa, "dh-group"), get(sa, "esn"),
+    };
+    bool fits = false;
+
+    for (size_t i = 0; i < list->array.n; i++) {
+        fits |= proposal_fits(json_string(list->array.elems[i]), &used);
+    }
+    free(encryption);
+    return fits;
+}
+
+/* Whether charon's 'text' says what the traffic selector 'wanted' does: it has
+ * names for the numbers of protocols and ports, where it knows one. */
+static bool
+ts_fits(const char *wanted, const char *text)
+{
+    size_t length = strcspn(wanted, "[");
+    unsigned int protocol, port = 0, used_protocol, used_port = 0;
+    char name[16], service[16] = "0";
+
+    if (strncmp(wanted, text, length + 1)
+        || !ovs_scan(wanted + length, "[%u", &protocol)
+        || !ovs_scan(text + length, "[%15[^]/]", name)) {
+        return false;
+    }
+    ovs_scan(wanted + length, "[%*u/%u", &port);
+    ovs_scan(text + length, "[%*[^]/]/%15[^]]", service);
+    if (!str_to_uint(name, 10, &used_protocol)) {
+        const struct protoent *p = getprotobyname(name);
+
+        used_protocol = p ? p->p_proto : 0;
+    }
+    if (!str_to_uint(service, 10, &used_port)) {
+        const struct servent *s = getservbyname(service, name);
+
+        used_port = s ? ntohs(s->s_port) : 0;
+    }
+    return protocol == used_protocol && port == used_port;
+}
+
+/* Whether the list 'name' of 'wanted', of one traffic selector, is what 'sa'
+ * has in 'used'. */
+static bool
+list_fits(const struct json *wanted, const char *name, const struct json *sa,
+          const char *used)
+{
+    const struct json *a = get_list(wanted, name), *b = get_list(sa, used);
+
+    return (a->array.n == 1 && b->array.n == 1
+            && b->array.elems[0]->type == JSON_STRING
+            && ts_fits(json_string(a->array.elems[0]),
+                       json_string(b->array.elems[0])));
+}
+
+/* What of the CHILD SA 'sa' is not as 'wanted', the connection's body, says;
+ * NULL if nothing is. */
+static const char *
+child_misfit(const struct json *wanted, const struct json *sa)
+{
+    const struct json *child
+        = shash_find_data(json_object(shash_find_data(json_object(wanted),
+                                                      "children")),
+                          get(sa, "name"));
+
+    if (!child) {
+        return "the selectors";
+    } else if (strcasecmp(get(sa, "mode"), get(child, "mode"))) {
+        return "the modes";
+    } else if (!proposals_fit(get_list(child, "esp_proposals"), sa)) {
+        return "the algorithms of ESP";
+    } else if (*get(wanted, "encap") && !*get(sa, "encap")) {
+        return "the encapsulations";
+    } else if (!list_fits(child, "local_ts", sa, "local-ts")
+               || !list_fits(child, "remote_ts", sa, "remote-ts")) {
+        return "the selectors";
+    }
+    return NULL;
+}
+
+/* The same for the IKE SA 'sa' itself. */
+static const char *
+ike_misfit(const struct json *wanted, const struct json *sa)
+{
+    const struct json *local = get_list(wanted, "local_addrs");
+    const struct json *remote = get_list(wanted, "remote_addrs");
+
+    if (!proposals_fit(get_list(wanted, "proposals"), sa)) {
+        return "the algorithms of IKE";
+    } else if (strcmp(get(sa, "local-host"),
+                      json_string(local->array.elems[0]))
+               || strcmp(get(sa, "remote-host"),
+                         json_string(remote->array.elems[0]))) {
+        return "the addresses";
+    } else if (!*get(wanted, "encap") && *get(sa, "nat-fake")) {
+        return "the encapsulations";
+    }
+    return NULL;
+}
+
+static void
+add_child(struct ike_sas *sas, const char *ike, const struct json *sa,
+          const struct json *wanted)
+{
     struct ike_child *child;
 
     if (!is_state(sa, "INSTALLED")) {
@@ -69,8 +199,7 @@ add_child(struct ike_sas *sas, const char *ike, const struct json *sa)
     child = &sas->children[sas->n_children++];
     child->name = xstrdup(get(sa, "name"));
     child->ike = xstrdup(ike);
-    child->algorithm = xasprintf("%s%s%s", get(sa, "encr-alg"),
-                                 *keysize ? "-" : "", keysize);
+    child->algorithm = get_encryption(sa);
     child->spi_in = xstrdup(get(sa, "spi-in"));
     child->spi_out = xstrdup(get(sa, "spi-out"));
     child->bytes_in = get_number(sa, "bytes-in");
@@ -79,10 +208,14 @@ add_child(struct ike_sas *sas, const char *ike, const struct json *sa)
     child->packets_out = get_number(sa, "packets-out");
     child->age = get_number(sa, "install-time");
     child->rekey = get_number(sa, "rekey-time");
+    if (wanted && !sas->misfit) {
+        sas->misfit = child_misfit(wanted, sa);
+    }
 }
 
 void
-ike_sas_add(struct ike_sas *sas, const struct json *sa)
+ike_sas_add(struct ike_sas *sas, const struct json *sa,
+            const struct json *wanted)
 {
     const struct json *children;
     struct shash_node *node;
@@ -98,6 +231,9 @@ ike_sas_add(struct ike_sas *sas, const struct json *sa)
         ike->spi = xstrdup(get(sa, "initiator-spi"));
         ike->age = sas->age = get_number(sa, "established");
         sas->rekey = get_number(sa, "rekey-time");
+        if (wanted && !sas->misfit) {
+            sas->misfit = ike_misfit(wanted, sa);
+        }
     } else if (!strcmp(get(sa, "state"), "CONNECTING")) {
         sas->n_connecting++;
         free(sas->connecting);
@@ -109,7 +245,7 @@ ike_sas_add(struct ike_sas *sas, const struct json *sa)
             const struct json *child = node->data;
 
             if (child->type == JSON_OBJECT) {
-                add_child(sas, get(sa, "uniqueid"), child);
+                add_child(sas, get(sa, "uniqueid"), child, wanted);
             }
         }
     }

@@ -36,6 +36,8 @@ struct ike_sas {
     size_t n_connecting;
     char *connecting;           /* charon's number of one of these. */
     int64_t age, rekey;         /* Of an established one, in seconds. */
+    const char *misfit;         /* What of one is not as it is wanted, or
+                                 * NULL. */
     struct ike_child *children;
     size_t n_children;
 };
@@ -43,8 +45,10 @@ struct ike_sas {
 /* Frees what 'sas' holds; it is none then. */
 void ike_sas_clear(struct ike_sas *sas);
 
-/* Adds the IKE SA 'sa', an object of a "list-sa" event, to 'sas'. */
-void ike_sas_add(struct ike_sas *sas, const struct json *sa);
+/* Adds the IKE SA 'sa', an object of a "list-sa" event, to 'sas'.  'wanted' is
+ * the connection's body as conns_derive() has made it, or NULL. */
+void ike_sas_add(struct ike_sas *sas, const struct json *sa,
+                 const struct json *wanted);
 
 /* Whether there is a child of that name; only of the IKE SA 'id', if that is
  * nonnull. */

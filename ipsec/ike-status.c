@@ -89,7 +89,14 @@ ike_last_error(const struct ike *ike)
 struct json *
 ike_repairs_to_json(const struct ike *ike)
 {
-    return xfrm_check_to_json(ike->kernel);
+    const struct ike_repairs *r = &ike->repairs;
+    struct json *json = xfrm_check_to_json(ike->kernel);
+
+    json_object_put(json, "connections", json_integer_create(r->connections));
+    json_object_put(json, "secrets", json_integer_create(r->secrets));
+    json_object_put(json, "traps", json_integer_create(r->traps));
+    json_object_put(json, "misfits", json_integer_create(r->misfits));
+    return json;
 }
 
 enum ike_state
@@ -114,7 +121,12 @@ ike_status_to_json(const struct ike *ike)
                              : common_error(ike) ? common_error(ike)
                              : conn->trouble);
         struct json *row = json_object_create();
+        char *misfit = NULL;
 
+        if (!error && conn->sas.misfit) {
+            error = misfit = xasprintf("%s of an SA are not as configured",
+                                       conn->sas.misfit);
+        }
         if (conn->wanted) {
             const struct json *address
                 = shash_find_data(json_object(conn->wanted), "remote_addrs");
@@ -130,6 +142,7 @@ ike_status_to_json(const struct ike *ike)
         xfrm_check_put_json(conn->ike->kernel, conn->name, row);
         json_object_put(row, "error", (error ? json_string_create(error)
                                        : json_null_create()));
+        free(misfit);
         json_array_add(rows, row);
     }
     free(nodes);

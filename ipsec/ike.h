@@ -60,7 +60,8 @@ bool ike_realized(const struct ike *);
  * if nothing is. */
 const char *ike_last_error(const struct ike *);
 
-/* What has been repaired in the kernel's IPsec database, as a new object. */
+/* What has been repaired in charon and the kernel's IPsec database, as a new
+ * object. */
 struct json *ike_repairs_to_json(const struct ike *);
 
 /* The state of the SAs with the node 'peer'. */

@@ -22,30 +22,31 @@ enum kind {
 
 static const struct algorithm {
     const char *name;
+    const char *charon;         /* What charon calls it once it is in use. */
     enum kind kind;
     unsigned int iv, icv, block;
 } algorithms[] = {
-    { "aes128gcm16", AEAD, 8, 16, 4 },
-    { "aes192gcm16", AEAD, 8, 16, 4 },
-    { "aes256gcm16", AEAD, 8, 16, 4 },
-    { "chacha20poly1305", AEAD, 8, 16, 4 },
-    { "aes128", CIPHER, 16, 0, 16 },
-    { "aes192", CIPHER, 16, 0, 16 },
-    { "aes256", CIPHER, 16, 0, 16 },
-    { "sha256", INTEGRITY, 0, 16, 0 },
-    { "sha384", INTEGRITY, 0, 24, 0 },
-    { "sha512", INTEGRITY, 0, 32, 0 },
-    { "prfsha256", PRF, 0, 0, 0 },
-    { "prfsha384", PRF, 0, 0, 0 },
-    { "prfsha512", PRF, 0, 0, 0 },
-    { "x25519", GROUP, 0, 0, 0 },
-    { "ecp256", GROUP, 0, 0, 0 },
-    { "ecp384", GROUP, 0, 0, 0 },
-    { "ecp521", GROUP, 0, 0, 0 },
-    { "modp2048", GROUP, 0, 0, 0 },
-    { "modp3072", GROUP, 0, 0, 0 },
-    { "modp4096", GROUP, 0, 0, 0 },
-    { "esn", ESN, 0, 0, 0 },
+    { "aes128gcm16", "AES_GCM_16-128", AEAD, 8, 16, 4 },
+    { "aes192gcm16", "AES_GCM_16-192", AEAD, 8, 16, 4 },
+    { "aes256gcm16", "AES_GCM_16-256", AEAD, 8, 16, 4 },
+    { "chacha20poly1305", "CHACHA20_POLY1305", AEAD, 8, 16, 4 },
+    { "aes128", "AES_CBC-128", CIPHER, 16, 0, 16 },
+    { "aes192", "AES_CBC-192", CIPHER, 16, 0, 16 },
+    { "aes256", "AES_CBC-256", CIPHER, 16, 0, 16 },
+    { "sha256", "HMAC_SHA2_256_128", INTEGRITY, 0, 16, 0 },
+    { "sha384", "HMAC_SHA2_384_192", INTEGRITY, 0, 24, 0 },
+    { "sha512", "HMAC_SHA2_512_256", INTEGRITY, 0, 32, 0 },
+    { "prfsha256", "PRF_HMAC_SHA2_256", PRF, 0, 0, 0 },
+    { "prfsha384", "PRF_HMAC_SHA2_384", PRF, 0, 0, 0 },
+    { "prfsha512", "PRF_HMAC_SHA2_512", PRF, 0, 0, 0 },
+    { "x25519", "CURVE_25519", GROUP, 0, 0, 0 },
+    { "ecp256", "ECP_256", GROUP, 0, 0, 0 },
+    { "ecp384", "ECP_384", GROUP, 0, 0, 0 },
+    { "ecp521", "ECP_521", GROUP, 0, 0, 0 },
+    { "modp2048", "MODP_2048", GROUP, 0, 0, 0 },
+    { "modp3072", "MODP_3072", GROUP, 0, 0, 0 },
+    { "modp4096", "MODP_4096", GROUP, 0, 0, 0 },
+    { "esn", "1", ESN, 0, 0, 0 },
 };
 
 static const struct algorithm *
@@ -125,4 +126,41 @@ proposal_parse(const char *s, struct proposal_esp *esp)
         }
     }
     return error.length ? ds_steal_cstr(&error) : NULL;
+}
+
+bool
+proposal_fits(const char *s, const struct proposal_used *used)
+{
+    const char *const in_use[N_KINDS] = {
+        [CIPHER] = used->encryption, [INTEGRITY] = used->integrity,
+        [PRF] = used->prf, [GROUP] = used->group, [ESN] = used->esn,
+    };
+    const struct algorithm *wanted[N_KINDS] = { NULL };
+    char *copy = xstrdup(s), *next = copy, *name;
+    bool fits = true;
+
+    while ((name = strsep(&next, "-")) != NULL) {
+        const struct algorithm *a = find_algorithm(name);
+
+        if (a) {
+            wanted[a->kind == AEAD ? CIPHER : a->kind] = a;
+        }
+    }
+    free(copy);
+    if (wanted[INTEGRITY] && !wanted[PRF]) {
+        /* charon takes this for IKE then. */
+        char *prf = xasprintf("prf%s", wanted[INTEGRITY]->name);
+
+        wanted[PRF] = find_algorithm(prf);
+        free(prf);
+    }
+    for (size_t kind = CIPHER; kind < N_KINDS; kind++) {
+        /* A CHILD SA has no PRF, and no key exchange of its own where it has
+         * come with the IKE SA. */
+        if (*in_use[kind] || (kind != PRF && kind != GROUP)) {
+            fits &= !strcmp(in_use[kind],
+                            wanted[kind] ? wanted[kind]->charon : "");
+        }
+    }
+    return fits;
 }

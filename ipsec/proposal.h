@@ -29,4 +29,13 @@ struct proposal_esp {
 char *proposal_parse(const char *s, struct proposal_esp *esp)
     OVS_WARN_UNUSED_RESULT;
 
+/* What an SA uses, as charon calls it; "" is nothing. */
+struct proposal_used {
+    const char *encryption;     /* "AES_GCM_16-256". */
+    const char *integrity, *prf, *group, *esn;
+};
+
+/* Whether an SA of the proposal 's', which is a good one, uses these. */
+bool proposal_fits(const char *s, const struct proposal_used *);
+
 #endif /* ipsec/proposal.h */

@@ -188,10 +188,15 @@ test_x509(int argc, char *argv[])
 }
 LATEEN_TEST_REGISTER("x509", "CERTIFICATE KEY CA CRL|- NODE", test_x509)
 
-/* ike-sas: what the IKE SAs on standard input, one a line, say. */
+/* ike-sas [CONNS NAME]: what the IKE SAs on standard input, one a line, say;
+ * what is wanted is NAME's in CONNS, a file of what conns prints. */
 static int
-test_ike_sas(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
+test_ike_sas(int argc, char *argv[])
 {
+    struct json *conns = (argc == 3 ? json_from_file(argv[1])
+                          : json_object_create());
+    const struct json *wanted
+        = argc == 3 ? shash_find_data(json_object(conns), argv[2]) : NULL;
     struct json *row = json_object_create();
     struct ike_sas sas = { .n_established = 0 };
     char line[65536];
@@ -200,7 +205,7 @@ test_ike_sas(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
         struct json *sa = json_from_string(line);
 
         ovs_assert(sa->type == JSON_OBJECT);
-        ike_sas_add(&sas, sa);
+        ike_sas_add(&sas, sa, wanted);
         json_destroy(sa);
     }
     ike_sas_put_json(&sas, row);
@@ -210,17 +215,22 @@ test_ike_sas(int argc OVS_UNUSED, char *argv[] OVS_UNUSED)
     if (sas.connecting) {
         json_object_put_string(row, "connecting", sas.connecting);
     }
+    if (sas.misfit) {
+        json_object_put_string(row, "misfit", sas.misfit);
+    }
     print_json(row);
     json_destroy(row);
+    json_destroy(conns);
     ike_sas_clear(&sas);
     return 0;
 }
-LATEEN_TEST_REGISTER("ike-sas", "", test_ike_sas)
+LATEEN_TEST_REGISTER("ike-sas", "[CONNS NAME]", test_ike_sas)
 
 /* The edge, with control commands:
  *
  *   state         "realized" or what is wrong, and each peer's state
  *   status        everything
+ *   repairs       what has been repaired
  *   node NODE=ADDRESS,...
  *   tunnel TUNNEL
  *   config FILE
@@ -263,17 +273,33 @@ ctl_state(struct unixctl_conn *conn, int argc OVS_UNUSED,
     ds_destroy(&ds);
 }
 
+/* Replies with 'json', which it takes. */
+static void
+reply_json(struct unixctl_conn *conn, struct json *json)
+{
+    char *text = json_to_string(json, JSSF_PRETTY | JSSF_SORT);
+
+    unixctl_command_reply(conn, text);
+    free(text);
+    json_destroy(json);
+}
+
 static void
 ctl_status(struct unixctl_conn *conn, int argc OVS_UNUSED,
            const char *argv[] OVS_UNUSED, void *r_)
 {
     struct running *r = r_;
-    struct json *rows = ike_status_to_json(r->ike);
-    char *text = json_to_string(rows, JSSF_PRETTY | JSSF_SORT);
 
-    unixctl_command_reply(conn, text);
-    free(text);
-    json_destroy(rows);
+    reply_json(conn, ike_status_to_json(r->ike));
+}
+
+static void
+ctl_repairs(struct unixctl_conn *conn, int argc OVS_UNUSED,
+            const char *argv[] OVS_UNUSED, void *r_)
+{
+    struct running *r = r_;
+
+    reply_json(conn, ike_repairs_to_json(r->ike));
 }
 
 static void
@@ -348,6 +374,7 @@ test_ike_run(int argc, char *argv[])
     r.ike = ike_create();
     unixctl_command_register("state", "", 0, 0, ctl_state, &r);
     unixctl_command_register("status", "", 0, 0, ctl_status, &r);
+    unixctl_command_register("repairs", "", 0, 0, ctl_repairs, &r);
     unixctl_command_register("node", "NODE=ADDRESS,...", 1, 1, ctl_node, &r);
     unixctl_command_register("tunnel", "TUNNEL", 1, 1, ctl_tunnel, &r);
     unixctl_command_register("config", "FILE", 1, 1, ctl_config, &r);
