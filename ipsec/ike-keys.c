@@ -479,6 +479,7 @@ ike_keys_take(struct ike *ike, const struct json *names)
         for (size_t i = 0; keys->known && i < keys->held.n; i++) {
             if (!contains(&held, keys->held.names[i])) {
                 VLOG_WARN("charon has lost the key; loading it again");
+                ike->repairs.secrets++;
             }
         }
         svec_swap(&held, &keys->held);

@@ -58,6 +58,7 @@ conns_cb(const struct json *reply, const struct json *events OVS_UNUSED,
             VLOG_WARN("charon has lost the connection %s; loading it again",
                       conn->name);
             ike_set_string(&conn->loaded, NULL);
+            ike->repairs.connections++;
         }
     }
     sset_destroy(&held);
@@ -136,6 +137,7 @@ install_traps(struct ike *ike, struct ike_conn *conn, const struct sset *traps)
             VLOG_WARN_RL(&rl, "charon has lost the trap policy %s; "
                          "installing it again", trap);
             conn->untrapped = true;
+            ike->repairs.traps++;
             conn->n_questions++;
             json_object_put_string(message, "ike", conn->name);
             json_object_put_string(message, "child", node->name);

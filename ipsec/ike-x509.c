@@ -252,5 +252,6 @@ ike_x509_take(struct ike *ike, const struct json *names)
     }
     /* With it, all that is loaded here: "clear-creds" takes all. */
     VLOG_WARN("charon has lost the certificate's key; loading all again");
+    ike->repairs.secrets++;
     ike_set_string(&x->key, NULL);
 }
