@@ -87,7 +87,7 @@ file_read(const char *name, size_t max_size, char **textp, size_t *sizep,
 
 /* Writes 'text' into a new file 'name'. */
 static int
-write_new(const char *name, const char *text, size_t size)
+write_new(const char *name, const char *text, size_t size, bool durable)
 {
     size_t written;
     int error;
@@ -101,25 +101,42 @@ write_new(const char *name, const char *text, size_t size)
         return errno;
     }
     error = write_fully(fd, text, size, &written);
+    if (!error && durable && fsync(fd)) {
+        error = errno;
+    }
     if (close(fd) && !error) {
         error = errno;
     }
     return error;
 }
 
+static int
+sync_dir(const char *name)
+{
+    int fd = open(name, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+    int error = fd < 0 || fsync(fd) ? errno : 0;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return error;
+}
+
 int
-file_replace(const char *name, const char *text, size_t size)
+file_replace(const char *name, const char *text, size_t size, bool durable)
 {
     char *dir = dir_name(name);
     char *base = base_name(name);
     char *tmp = xasprintf("%s/.%s.tmp", dir, base);
 
-    int error = write_new(tmp, text, size);
+    int error = write_new(tmp, text, size, durable);
     if (!error && rename(tmp, name)) {
         error = errno;
     }
     if (error) {
         unlink(tmp);
+    } else if (durable) {
+        error = sync_dir(dir);
     }
     free(tmp);
     free(base);

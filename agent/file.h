@@ -4,6 +4,7 @@
 #ifndef LATEEN_FILE_H
 #define LATEEN_FILE_H 1
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct stat;
@@ -20,9 +21,11 @@ int file_read(const char *name, size_t max_size, char **textp, size_t *sizep,
               struct stat *st);
 
 /* Replaces the file 'name' by one with the 'size' bytes at 'text', readable
- * by everybody: whoever reads it sees the old or the new one, whole.  Uses
- * the hidden name ".BASE.tmp" beside it.  Returns 0 or a positive errno
- * value. */
-int file_replace(const char *name, const char *text, size_t size);
+ * by everybody: whoever reads it sees the old or the new one, whole.  If
+ * 'durable', that holds after a crash, too, and once this has returned it is
+ * the new one.  Uses the hidden name ".BASE.tmp" beside it.  Returns 0 or a
+ * positive errno value. */
+int file_replace(const char *name, const char *text, size_t size,
+                 bool durable);
 
 #endif /* agent/file.h */

@@ -106,22 +106,36 @@ get_node_name(const struct options *options, const struct config *config)
     return xstrdup(host);
 }
 
-/* Also makes the run directory, which is gone after a boot. */
+/* The path of the file 'name' in the directory that the environment's
+ * 'variable' names, 'dir' by default.  Also makes the directory. */
 static char *
-get_control_path(void)
+make_path(const char *variable, const char *dir, const char *name)
 {
-    const char *rundir = getenv("LATEEN_RUNDIR");
-    char *path = xasprintf("%s/lateend.ctl",
-                           rundir && *rundir ? rundir : LATEEN_RUNDIR);
+    const char *value = getenv(variable);
+    char *path = xasprintf("%s/%s", value && *value ? value : dir, name);
 
     for (char *s = strchr(path + 1, '/'); s; s = strchr(s + 1, '/')) {
         *s = '\0';
         if (mkdir(path, 0755) && errno != EEXIST) {
-            ovs_fatal(errno, "cannot make the run directory %s", path);
+            ovs_fatal(errno, "cannot make the directory %s", path);
         }
         *s = '/';
     }
     return path;
+}
+
+/* The run directory is gone after a boot. */
+static char *
+get_control_path(void)
+{
+    return make_path("LATEEN_RUNDIR", LATEEN_RUNDIR, "lateend.ctl");
+}
+
+/* What guard_tunnels_save() has written, for the next agent and boot. */
+static char *
+get_tunnels_path(void)
+{
+    return make_path("LATEEN_STATEDIR", LATEEN_STATEDIR, "guarded-tunnels");
 }
 
 static char *
@@ -132,22 +146,37 @@ get_ovsdb_remote(void)
 
 /* The one-shot modes. */
 
+/* Takes in what has to stay guarded: what the agent before this one has
+ * written down.  Returns NULL or a message that the caller frees. */
+static char *
+load_held(struct guard_wanted *held)
+{
+    char *path = get_tunnels_path();
+    char *error = guard_tunnels_load(&held->tunnels, path);
+
+    free(path);
+    return error;
+}
+
 static void
 run_guard(const struct config *config, const char *node)
 {
-    struct guard_wanted wanted;
+    struct guard_wanted wanted, held = { .masquerade = false };
     struct guard *guard;
     char *error = guard_create(&guard);
 
     if (error) {
         refuse(error);
     }
+    char *held_error = load_held(&held);
     guard_wanted_derive(config, NULL, node, &wanted);
+    guard_wanted_hold(&wanted, &held);
     error = guard_install(guard, &wanted);
-    if (error) {
-        refuse(error);
+    if (error || held_error) {
+        refuse(error ? error : held_error);
     }
     guard_wanted_destroy(&wanted);
+    guard_wanted_destroy(&held);
     guard_destroy(guard);
 }
 
@@ -199,16 +228,6 @@ struct config_watch {
     long long int next;         /* When to look again, in ms. */
 };
 
-static struct guard_tunnel
-config_tunnel(const struct config *config)
-{
-    return (struct guard_tunnel) {
-        .protocol = (config->tunnel_type == TUNNEL_GRE
-                     ? IPPROTO_GRE : IPPROTO_UDP),
-        .port = config->tunnel_port,
-    };
-}
-
 /* Reads the file again after SIGHUP or a change.  Returns true if
  * 'd->config' is now another. */
 static bool
@@ -252,7 +271,6 @@ reload_config(struct lateend *d, struct config_watch *watch)
     }
     VLOG_INFO("%s: read", d->config_file);
     d->config_refusal = NULL;
-    d->old_tunnel = config_tunnel(d->config);
     config_destroy(d->config);
     d->config = config;
     return true;
@@ -304,9 +322,39 @@ permit_tunnel(struct lateend *d, const struct ovsdb_facts *facts)
     return !d->tunnel_refusal;
 }
 
-/* Says what is to be guarded; with 'now', returns only when it is.  The tunnel
- * port's change follows that of the configuration, so both tunnels are
- * guarded until then. */
+/* Finds out which tunnels Open vSwitch may have, and writes them down before
+ * it can have another one.  Where ovs-vswitchd does not run, the kernel's
+ * datapath goes on with the old one.  Returns whether that is a change. */
+static bool
+hold_tunnels(struct lateend *d)
+{
+    static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 1);
+    const struct ovsdb_facts *facts = ovsdb_get_facts(d->ovsdb);
+    const struct guard_tunnel port = {
+        .protocol = facts->tunnel_protocol,
+        .port = facts->tunnel_port,
+    };
+    bool changed = guard_tunnels_update(&d->held.tunnels,
+                                        guard_config_tunnel(d->config), port,
+                                        facts->ready);
+
+    d->held_unsaved |= changed;
+    if (d->held_unsaved) {
+        char *path = get_tunnels_path();
+        char *error = guard_tunnels_save(&d->held.tunnels, path);
+
+        if (error) {
+            VLOG_ERR_RL(&rl, "%s; only the configuration's tunnel would be "
+                        "guarded after a boot", error);
+        }
+        d->held_unsaved = error != NULL;
+        free(error);
+        free(path);
+    }
+    return changed;
+}
+
+/* Says what is to be guarded; with 'now', returns only when it is. */
 static void
 want_guard(struct lateend *d, bool now)
 {
@@ -314,9 +362,7 @@ want_guard(struct lateend *d, bool now)
 
     guard_wanted_derive(d->config, hmap_is_empty(&d->model.objects[MODEL_NODE])
                         ? NULL : &d->model, d->node, &wanted);
-    if (d->old_tunnel.protocol) {
-        guard_wanted_add_tunnel(&wanted, &d->old_tunnel);
-    }
+    guard_wanted_hold(&wanted, &d->held);
     if (now) {
         char *error = guard_install(d->guard, &wanted);
 
@@ -493,6 +539,15 @@ run_agent(const struct options *options)
         refuse(error);
     }
     model_init(&d.model);
+    char *remote = get_ovsdb_remote();
+    d.ovsdb = ovsdb_create(remote);
+    free(remote);
+    error = load_held(&d.held);
+    if (error) {
+        VLOG_ERR("%s", error);
+        free(error);
+    }
+    ignore(hold_tunnels(&d));
     want_guard(&d, true);
     sync_init(&d.sync);
     error = host_create(&d.host);
@@ -500,9 +555,6 @@ run_agent(const struct options *options)
         refuse(error);
     }
     d.source = source_dir_open(d.config->source_dir);
-    char *remote = get_ovsdb_remote();
-    d.ovsdb = ovsdb_create(remote);
-    free(remote);
     d.flow_table = flow_table_create(pipeline_tables);
     d.ofctrl = ofctrl_create(d.flow_table, d.config->bridge, ovs_rundir());
     d.ike = ike_create();
@@ -517,7 +569,8 @@ run_agent(const struct options *options)
         d.source_synced = source_is_synced(d.source);
         ovsdb_run(d.ovsdb, &d.model);
         derive_tunnel(&d);
-        if (config_changed || d.model.seqno != guard_seqno) {
+        if (hold_tunnels(&d) || config_changed
+            || d.model.seqno != guard_seqno) {
             want_guard(&d, config_changed);
             guard_seqno = d.model.seqno;
         }

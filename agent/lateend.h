@@ -27,8 +27,9 @@ struct lateend {
     struct in6_addr tunnel_ip;  /* in6addr_any until known. */
     int tunnel_family;          /* AF_INET, AF_INET6; 0 until known. */
     unsigned int mtu;           /* Of pods; 0 until known. */
-    struct guard_tunnel old_tunnel; /* Guarded too: the configuration before
-                                     * this one had it. */
+    struct guard_wanted held;   /* Guarded too: tunnels that Open vSwitch may
+                                 * have still. */
+    bool held_unsaved;          /* The file of them has to be written. */
     const char *tunnel_refusal; /* Why there may be no tunnel, or NULL. */
     const char *config_refusal; /* Why the file's present content is not in
                                  * force, or NULL. */

@@ -12,6 +12,7 @@
 #include <config.h>
 #include "agent/ovsdb.h"
 
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include "agent/model.h"
@@ -26,6 +27,7 @@
 #include "ovsdb-idl.h"
 #include "packets.h"
 #include "sha1.h"
+#include "smap.h"
 #include "util.h"
 #include "uuid.h"
 
@@ -409,6 +411,24 @@ find_error(const struct ovsdb *ovs, const struct ovsrec_bridge *br,
     return NULL;
 }
 
+/* The kind of packets that the tunnel port 'iface', which may be NULL, sends;
+ * the ports are those that Open vSwitch takes by itself. */
+static void
+find_tunnel(const struct ovsrec_interface *iface, uint8_t *protocol,
+            uint16_t *port)
+{
+    const char *type = iface ? iface->type : "";
+
+    *protocol = *port = 0;
+    if (!strcmp(type, "gre") || !strcmp(type, "ip6gre")) {
+        *protocol = IPPROTO_GRE;
+    } else if (!strcmp(type, "geneve") || !strcmp(type, "vxlan")) {
+        *protocol = IPPROTO_UDP;
+        *port = smap_get_uint(&iface->options, "dst_port",
+                              !strcmp(type, "vxlan") ? 4789 : 6081);
+    }
+}
+
 static void
 update_facts(struct ovsdb *ovs)
 {
@@ -423,6 +443,10 @@ update_facts(struct ovsdb *ovs)
     const struct ovsrec_interface *tunnel
         = find_own_interface(ovs, OVSDB_TUNNEL_PORT, OVSDB_TYPE_TUNNEL);
     bool changed = false;
+
+    uint8_t protocol;
+    uint16_t port;
+    find_tunnel(tunnel, &protocol, &port);
 
     const char *type = NULL;
     if (local && local->n_ofport && *local->ofport > 0) {
@@ -457,6 +481,8 @@ update_facts(struct ovsdb *ovs)
 
     SET(gateway_ofport, ovsdb_interface_ofport(gateway));
     SET(tunnel_ofport, ovsdb_interface_ofport(tunnel));
+    SET(tunnel_protocol, protocol);
+    SET(tunnel_port, port);
 #undef SET
 
     struct eth_addr mac = eth_addr_zero;

@@ -71,6 +71,10 @@ struct ovsdb_facts {
     struct eth_addr gateway_mac; /* In use; all zero until it is told. */
     ofp_port_t tunnel_ofport;   /* OFPP_NONE until Open vSwitch has told it, or
                                  * while there is no tunnel port. */
+    uint8_t tunnel_protocol;    /* Of the tunnel port that the database holds,
+                                 * whatever ovs-vswitchd has made of it:
+                                 * IPPROTO_GRE or IPPROTO_UDP, or 0. */
+    uint16_t tunnel_port;       /* Its UDP port. */
     int64_t next_cfg, cur_cfg;  /* Open_vSwitch's columns: ovs-vswitchd copies
                                  * the first to the second when it has dealt
                                  * with the configuration. */

@@ -145,7 +145,7 @@ write_text(const struct pod_status *ps, const char *path)
     } else if (mkdir(ps->dir, 0755) && errno != EEXIST) {
         return errno;
     }
-    return file_replace(path, ps->text, length);
+    return file_replace(path, ps->text, length, false);
 }
 
 void

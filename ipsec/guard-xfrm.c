@@ -76,7 +76,7 @@ guard_xfrm_sync(const struct guard_wanted *wanted, unsigned int *missing)
     struct sync sync = { .missing = missing };
 
     if (!guard_xfrm_is_supported()) {
-        return (wanted->n_tunnels
+        return (wanted->tunnels.n
                 ? xstrdup("the kernel has no XFRM; load module xfrm_user")
                 : NULL);
     }
@@ -274,13 +274,13 @@ static struct xfrm_userpolicy_info *
 make_policies(const struct guard_wanted *wanted, size_t *n)
 {
     struct xfrm_userpolicy_info *policies
-        = xcalloc(1 + wanted->n_tunnels * MAX_PER_TUNNEL
+        = xcalloc(1 + wanted->tunnels.n * MAX_PER_TUNNEL
                   + wanted->peers.n * ARRAY_SIZE(refusals[0]),
                   sizeof *policies);
 
     *n = 0;
-    for (size_t i = 0; i < wanted->n_tunnels; i++) {
-        const struct guard_tunnel *tunnel = &wanted->tunnels[i];
+    for (size_t i = 0; i < wanted->tunnels.n; i++) {
+        const struct guard_tunnel *tunnel = &wanted->tunnels.elems[i];
 
         if (is_gre(tunnel)) {
             struct xfrm_userpolicy_info *p = &policies[(*n)++];
@@ -298,7 +298,7 @@ make_policies(const struct guard_wanted *wanted, size_t *n)
             }
         }
     }
-    for (size_t i = 0; wanted->n_tunnels && i < wanted->peers.n; i++) {
+    for (size_t i = 0; wanted->tunnels.n && i < wanted->peers.n; i++) {
         const struct in6_addr *peer = &wanted->peers.elems[i].addr;
         uint16_t family = family_of(peer);
 
@@ -502,11 +502,11 @@ sync_states(struct sync *sync, const struct guard_wanted *wanted)
         }
         size_t i = find_peer(peers, &sa);
         present[i] = true;
-        if (!wanted->n_tunnels || i == peers->n) {
+        if (!wanted->tunnels.n || i == peers->n) {
             set_error(sync, remove_state(&sa), "remove XFRM states");
         }
     }
-    for (size_t i = 0; wanted->n_tunnels && !error && i < peers->n; i++) {
+    for (size_t i = 0; wanted->tunnels.n && !error && i < peers->n; i++) {
         if (!present[i]) {
             int retval = add_state(&peers->elems[i].addr);
 

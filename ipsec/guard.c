@@ -110,10 +110,7 @@ guard_wanted_derive(const struct config *config, const struct model *model,
     if (config->ipsec_mode != IPSEC_REQUIRED) {
         return;
     }
-    wanted->n_tunnels = 1;
-    wanted->tunnels[0].protocol
-        = config->tunnel_type == TUNNEL_GRE ? IPPROTO_GRE : IPPROTO_UDP;
-    wanted->tunnels[0].port = config->tunnel_port;
+    guard_tunnels_add(&wanted->tunnels, guard_config_tunnel(config));
     ip_prefix_list_clone(&wanted->pod_networks, &config->cluster_cidrs);
     wanted->masquerade = config->masquerade;
     ip_prefix_list_clone(&wanted->exceptions, &config->masquerade_exclude);
@@ -132,25 +129,28 @@ guard_wanted_derive(const struct config *config, const struct model *model,
     }
 }
 
-void
-guard_wanted_add_tunnel(struct guard_wanted *wanted,
-                        const struct guard_tunnel *tunnel)
+struct guard_tunnel
+guard_config_tunnel(const struct config *config)
 {
-    if (!wanted->n_tunnels || wanted->n_tunnels >= GUARD_MAX_TUNNELS) {
-        return;
+    return (struct guard_tunnel) {
+        .protocol = (config->tunnel_type == TUNNEL_GRE
+                     ? IPPROTO_GRE : IPPROTO_UDP),
+        .port = config->tunnel_port,
+    };
+}
+
+void
+guard_wanted_hold(struct guard_wanted *wanted, const struct guard_wanted *held)
+{
+    if (wanted->tunnels.n) {
+        guard_tunnels_add_all(&wanted->tunnels, &held->tunnels);
     }
-    for (size_t i = 0; i < wanted->n_tunnels; i++) {
-        if (wanted->tunnels[i].protocol == tunnel->protocol
-            && wanted->tunnels[i].port == tunnel->port) {
-            return;
-        }
-    }
-    wanted->tunnels[wanted->n_tunnels++] = *tunnel;
 }
 
 void
 guard_wanted_destroy(struct guard_wanted *wanted)
 {
+    guard_tunnels_destroy(&wanted->tunnels);
     ip_prefix_list_destroy(&wanted->pod_networks);
     ip_prefix_list_destroy(&wanted->exceptions);
     ip_prefix_list_destroy(&wanted->peers);
@@ -174,8 +174,8 @@ static void
 format_tunnel_rules(const struct guard_wanted *wanted, const char *condition,
                     enum guard_counter counter, struct ds *ds)
 {
-    for (size_t i = 0; i < wanted->n_tunnels; i++) {
-        format_tunnel(&wanted->tunnels[i], ds);
+    for (size_t i = 0; i < wanted->tunnels.n; i++) {
+        format_tunnel(&wanted->tunnels.elems[i], ds);
         ds_put_format(ds, "%s counter name %s drop\n", condition,
                       counter_names[counter]);
     }
@@ -188,8 +188,8 @@ static void
 format_notrack_rules(const struct guard_wanted *wanted, const char *condition,
                      struct ds *ds)
 {
-    for (size_t i = 0; i < wanted->n_tunnels; i++) {
-        format_tunnel(&wanted->tunnels[i], ds);
+    for (size_t i = 0; i < wanted->tunnels.n; i++) {
+        format_tunnel(&wanted->tunnels.elems[i], ds);
         ds_put_format(ds, "%s notrack\n", condition);
     }
 }
@@ -212,8 +212,8 @@ format_quote_rules(const struct guard_wanted *wanted, struct ds *ds)
           "time-exceeded, parameter-problem }", 112, 400 },
     };
 
-    for (size_t i = 0; i < wanted->n_tunnels; i++) {
-        const struct guard_tunnel *tunnel = &wanted->tunnels[i];
+    for (size_t i = 0; i < wanted->tunnels.n; i++) {
+        const struct guard_tunnel *tunnel = &wanted->tunnels.elems[i];
 
         for (size_t j = 0; j < ARRAY_SIZE(errors); j++) {
             ds_put_format(ds, "    %s @th,%d,8 %"PRIu8, errors[j].types,
@@ -233,8 +233,8 @@ format_quote_rules(const struct guard_wanted *wanted, struct ds *ds)
 static void
 format_reroute(const struct guard_wanted *wanted, struct ds *ds)
 {
-    for (size_t i = 0; i < wanted->n_tunnels; i++) {
-        if (wanted->tunnels[i].protocol == IPPROTO_GRE) {
+    for (size_t i = 0; i < wanted->tunnels.n; i++) {
+        if (wanted->tunnels.elems[i].protocol == IPPROTO_GRE) {
             ds_put_format(ds, "  chain reroute {\n"
                           "    type route hook output priority mangle;\n"
                           "    meta nfproto ipv6 meta l4proto 47 "
@@ -453,21 +453,21 @@ guard_set(struct guard *guard, const struct guard_wanted *wanted)
     struct ds text = DS_EMPTY_INITIALIZER;
 
     if (!guard->has_wanted
-        || wanted->n_tunnels != guard->wanted.n_tunnels
-        || memcmp(wanted->tunnels, guard->wanted.tunnels,
-                  wanted->n_tunnels * sizeof *wanted->tunnels)
+        || !guard_tunnels_equal(&wanted->tunnels, &guard->wanted.tunnels)
         || !ip_prefix_list_equals(&wanted->peers, &guard->wanted.peers)) {
         guard->xfrm_stale = true;
         guard->xfrm_settled = false;
     }
-    if (wanted->n_tunnels) {
+    if (wanted->tunnels.n) {
         guard_wanted_format_nft(wanted, &text);
     }
-    nft_table_set(guard->nft, wanted->n_tunnels ? ds_cstr(&text) : NULL);
+    nft_table_set(guard->nft, wanted->tunnels.n ? ds_cstr(&text) : NULL);
     ds_destroy(&text);
 
     guard_wanted_destroy(&guard->wanted);
     guard->wanted = *wanted;
+    guard->wanted.tunnels = (struct guard_tunnels) { .n = 0 };
+    guard_tunnels_add_all(&guard->wanted.tunnels, &wanted->tunnels);
     ip_prefix_list_clone(&guard->wanted.pod_networks, &wanted->pod_networks);
     ip_prefix_list_clone(&guard->wanted.exceptions, &wanted->exceptions);
     ip_prefix_list_clone(&guard->wanted.peers, &wanted->peers);
@@ -500,7 +500,7 @@ guard_run(struct guard *guard)
     }
     if (poll) {
         guard->next_poll = time_msec() + POLL_INTERVAL;
-        if (guard->wanted.n_tunnels) {
+        if (guard->wanted.tunnels.n) {
             read_counters(guard);
         }
     }
@@ -514,7 +514,7 @@ guard_wait(const struct guard *guard)
     if (guard->xfrm_events) {
         nl_sock_wait(guard->xfrm_events, POLLIN);
     }
-    if (guard->wanted.n_tunnels || guard->xfrm_error) {
+    if (guard->wanted.tunnels.n || guard->xfrm_error) {
         poll_timer_wait_until(guard->next_poll);
     }
 }
@@ -528,7 +528,7 @@ guard_get_status(const struct guard *guard)
 char *
 guard_remove(void)
 {
-    const struct guard_wanted nothing = { .n_tunnels = 0 };
+    const struct guard_wanted nothing = { .masquerade = false };
     unsigned int missing = 0;
     char *nft_error = nft_table_remove(GUARD_TABLE);
     char *xfrm_error = guard_xfrm_sync(&nothing, &missing);
@@ -556,7 +556,7 @@ sync_xfrm(struct guard *guard)
         ignore(nlsock_open(NETLINK_XFRM, groups, ARRAY_SIZE(groups),
                            &guard->xfrm_events));
     }
-    if (guard->wanted.n_tunnels) {
+    if (guard->wanted.tunnels.n) {
         ignore(sysctl_set("core/xfrm_larval_drop", NULL, "0", "packets wait "
                           "while an SA is set up", &error));
     }
@@ -638,7 +638,7 @@ update_status(struct guard *guard)
 {
     struct guard_status *status = &guard->status;
 
-    status->wanted = guard->wanted.n_tunnels != 0;
+    status->wanted = guard->wanted.tunnels.n != 0;
     status->nft_ok = nft_table_is_ok(guard->nft);
     status->nft_error = nft_table_error(guard->nft);
     status->xfrm_ok = guard->xfrm_settled;

@@ -31,6 +31,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "agent/ip.h"
+#include "guard-tunnels.h"
 #include "openvswitch/compiler.h"
 
 struct config;
@@ -43,17 +44,9 @@ struct model;
  * some 130,000 and more: ours must be in between. */
 #define GUARD_XFRM_PRIORITY 0x4c61
 
-/* One kind of tunnel packets. */
-struct guard_tunnel {
-    uint8_t protocol;           /* IPPROTO_GRE or IPPROTO_UDP. */
-    uint16_t port;              /* Destination port, for UDP; else 0. */
-};
-
 /* What is to be guarded. */
-#define GUARD_MAX_TUNNELS 4
 struct guard_wanted {
-    struct guard_tunnel tunnels[GUARD_MAX_TUNNELS];
-    size_t n_tunnels;           /* 0: no guard at all. */
+    struct guard_tunnels tunnels; /* Empty: no guard at all. */
     struct ip_prefix_list pod_networks; /* Cluster CIDRs. */
     bool masquerade;            /* Pods' packets leave the cluster with the
                                  * node's address, but for 'exceptions'. */
@@ -68,10 +61,12 @@ struct guard_wanted {
 void guard_wanted_derive(const struct config *, const struct model *,
                          const char *node, struct guard_wanted *wanted);
 
-/* Adds a tunnel that may still be in use, while the configuration changes
- * from one to another.  Does nothing where there is no guard. */
-void guard_wanted_add_tunnel(struct guard_wanted *,
-                             const struct guard_tunnel *);
+/* The tunnel of the configuration, with IPsec or without. */
+struct guard_tunnel guard_config_tunnel(const struct config *);
+
+/* Adds the tunnels of 'held', which may still be in use.  Does nothing where
+ * there is no guard. */
+void guard_wanted_hold(struct guard_wanted *, const struct guard_wanted *held);
 void guard_wanted_destroy(struct guard_wanted *);
 
 /* Appends what stands inside "inet lateen_guard". */

@@ -27,6 +27,20 @@ add_prefix(struct ip_prefix_list *list, const char *s)
     ip_prefix_list_add(list, &p);
 }
 
+/* "geneve", "vxlan", "gre" or a UDP port; anything else is none. */
+static struct guard_tunnel
+parse_tunnel(const char *s)
+{
+    struct guard_tunnel tunnel = {
+        .port = (!strcmp(s, "geneve") ? 6081
+                 : !strcmp(s, "vxlan") ? 4789 : atoi(s)),
+    };
+
+    tunnel.protocol = (!strcmp(s, "gre") ? IPPROTO_GRE
+                       : tunnel.port ? IPPROTO_UDP : 0);
+    return tunnel;
+}
+
 /* What is to be guarded on 'this', one of n1 to n3, for 'tunnels', of
  * "geneve", "vxlan" and "gre" with commas between, or "off". */
 static void
@@ -56,15 +70,12 @@ make_wanted(const char *this, const char *tunnels, bool masquerade,
         free(name);
     }
 
+    struct guard_wanted held = { .masquerade = false };
     char *copy = xstrdup(tunnels);
     bool first = true;
     for (char *save, *t = strtok_r(copy, ",", &save); t;
          t = strtok_r(NULL, ",", &save)) {
-        struct guard_tunnel tunnel = {
-            .protocol = !strcmp(t, "gre") ? IPPROTO_GRE : IPPROTO_UDP,
-            .port = (!strcmp(t, "geneve") ? 6081
-                     : !strcmp(t, "vxlan") ? 4789 : 0),
-        };
+        struct guard_tunnel tunnel = parse_tunnel(t);
 
         if (first) {
             config.tunnel_type = (!strcmp(t, "gre") ? TUNNEL_GRE
@@ -76,9 +87,11 @@ make_wanted(const char *this, const char *tunnels, bool masquerade,
             guard_wanted_derive(&config, &model, this, wanted);
             first = false;
         }
-        guard_wanted_add_tunnel(wanted, &tunnel);
+        guard_tunnels_add(&held.tunnels, tunnel);
     }
     free(copy);
+    guard_wanted_hold(wanted, &held);
+    guard_wanted_destroy(&held);
     model_destroy(&model);
     ip_prefix_list_destroy(&config.cluster_cidrs);
     ip_prefix_list_destroy(&config.masquerade_exclude);
@@ -95,7 +108,7 @@ test_guard_wanted(int argc, char *argv[])
         ovs_fatal(0, "usage: guard-wanted TUNNELS [no-masquerade]");
     }
     make_wanted("n1", argv[1], argc == 2, &wanted);
-    if (wanted.n_tunnels) {
+    if (wanted.tunnels.n) {
         guard_wanted_format_nft(&wanted, &ds);
         fputs(ds_cstr(&ds), stdout);
     }
@@ -105,6 +118,31 @@ test_guard_wanted(int argc, char *argv[])
 }
 LATEEN_TEST_REGISTER("guard-wanted", "TUNNELS [no-masquerade]",
                      test_guard_wanted)
+
+/* guard-tunnels FILE WANTED PORT applied|pending: one turn of the agent's
+ * loop, with 'FILE' before and after. */
+static int
+test_guard_tunnels(int argc, char *argv[])
+{
+    struct guard_tunnels tunnels = { .n = 0 };
+
+    if (argc != 5) {
+        ovs_fatal(0, "usage: guard-tunnels FILE WANTED PORT applied|pending");
+    }
+    char *error = guard_tunnels_load(&tunnels, argv[1]);
+    if (!error && guard_tunnels_update(&tunnels, parse_tunnel(argv[2]),
+                                       parse_tunnel(argv[3]),
+                                       !strcmp(argv[4], "applied"))) {
+        error = guard_tunnels_save(&tunnels, argv[1]);
+    }
+    guard_tunnels_destroy(&tunnels);
+    if (error) {
+        ovs_fatal(0, "%s", error);
+    }
+    return 0;
+}
+LATEEN_TEST_REGISTER("guard-tunnels", "FILE WANTED PORT applied|pending",
+                     test_guard_tunnels)
 
 /* guard-install NODE TUNNELS */
 static int

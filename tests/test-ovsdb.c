@@ -237,6 +237,16 @@ tunnel_is(const void *present)
             == *(const bool *) present);
 }
 
+/* "tunnel": prints what the tunnel port of the database is. */
+static void
+command_tunnel(char *args OVS_UNUSED)
+{
+    const struct ovsdb_facts *f = ovsdb_get_facts(ovs);
+
+    printf("protocol %"PRIu8" port %"PRIu16"%s ready\n", f->tunnel_protocol,
+           f->tunnel_port, f->ready ? "" : " not");
+}
+
 /* "facts": prints them once the gateway has its port, and the tunnel if args
  * is "tunnel". */
 static void
@@ -417,6 +427,7 @@ test_ovsdb(int argc, char *argv[])
         { "ready", command_ready },
         { "setup-error", command_setup_error },
         { "shell", command_shell },
+        { "tunnel", command_tunnel },
         { "wanted", command_wanted },
     };
     char line[512];

@@ -71,6 +71,7 @@ exec_in_node() {
     shift
     exec env OVS_RUNDIR="$run/$node/ovs" OVS_LOGDIR="$run/log" \
         OVS_DBDIR="$run/$node/ovs" LATEEN_RUNDIR="$run/$node/lateen" \
+        LATEEN_STATEDIR="$run/$node/lateen" \
         LATEEN_IKE="$programs/lateen-ike" \
         STRONGSWAN_CONF="$run/$node/strongswan.conf" \
         PATH="$run/$node/bin:$PATH" ip netns exec "$node" "$@"
