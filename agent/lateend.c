@@ -147,7 +147,8 @@ get_ovsdb_remote(void)
 /* The one-shot modes. */
 
 /* Takes in what has to stay guarded: what the agent before this one has
- * written down.  Returns NULL or a message that the caller frees. */
+ * written down, and what is guarded now.  Returns NULL or a message that the
+ * caller frees. */
 static char *
 load_held(struct guard_wanted *held)
 {
@@ -155,6 +156,7 @@ load_held(struct guard_wanted *held)
     char *error = guard_tunnels_load(&held->tunnels, path);
 
     free(path);
+    guard_wanted_add_standing(held);
     return error;
 }
 
@@ -513,11 +515,12 @@ run_agent(const struct options *options)
         .config_file = options->config_file,
         .config = load_config(options),
         .tunnel_ip = in6addr_any,
+        .held_unsaved = true,
     };
     struct config_watch watch = { .next = 0 };
     struct unixctl_server *unixctl;
     uint64_t guard_seqno = 0, published_seqno = 0;
-    bool ready = false;
+    bool ready = false, guard_due = false;
     char *error;
 
     d.node = get_node_name(options, d.config);
@@ -566,13 +569,17 @@ run_agent(const struct options *options)
         bool config_changed = reload_config(&d, &watch);
 
         source_run(d.source, &d.model);
-        d.source_synced = source_is_synced(d.source);
+        if (!d.source_synced && source_is_synced(d.source)) {
+            d.source_synced = guard_due = true;
+            ip_prefix_list_destroy(&d.held.peers);
+        }
         ovsdb_run(d.ovsdb, &d.model);
         derive_tunnel(&d);
-        if (hold_tunnels(&d) || config_changed
-            || d.model.seqno != guard_seqno) {
+        guard_due |= hold_tunnels(&d);
+        if (guard_due || config_changed || d.model.seqno != guard_seqno) {
             want_guard(&d, config_changed);
             guard_seqno = d.model.seqno;
+            guard_due = false;
         }
         guard_run(d.guard);
         ike_run(d.ike, d.source_synced ? &d.model : NULL, d.config, d.node);

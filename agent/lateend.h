@@ -28,7 +28,8 @@ struct lateend {
     int tunnel_family;          /* AF_INET, AF_INET6; 0 until known. */
     unsigned int mtu;           /* Of pods; 0 until known. */
     struct guard_wanted held;   /* Guarded too: tunnels that Open vSwitch may
-                                 * have still. */
+                                 * have still; and until the source has been
+                                 * read, the peers that were guarded. */
     bool held_unsaved;          /* The file of them has to be written. */
     const char *tunnel_refusal; /* Why there may be no tunnel, or NULL. */
     const char *config_refusal; /* Why the file's present content is not in

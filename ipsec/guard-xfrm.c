@@ -312,6 +312,41 @@ make_policies(const struct guard_wanted *wanted, size_t *n)
     return policies;
 }
 
+void
+guard_xfrm_read(struct guard_wanted *wanted)
+{
+    struct ofpbuf replies, msg;
+
+    ofpbuf_init(&replies, 4096);
+    int error = dump(XFRM_MSG_GETPOLICY, sizeof(struct xfrm_userpolicy_id),
+                     &replies);
+    struct ofpbuf rest = replies;
+    while (!error && nl_msg_next(&rest, &msg)) {
+        struct xfrm_userpolicy_info p;
+
+        if (!parse_policy(&msg, &p)) {
+            continue;
+        } else if (p.priority == GUARD_XFRM_PRIORITY) {
+            const struct guard_tunnel tunnel = {
+                .protocol = p.sel.proto,
+                .port = ntohs(p.sel.dport),
+            };
+
+            guard_tunnels_add(&wanted->tunnels, tunnel);
+        } else if (p.sel.prefixlen_d) {
+            struct ip_prefix peer = { .plen = 128 };
+
+            peer.addr = (p.sel.family == AF_INET
+                         ? in6_addr_mapped_ipv4(p.sel.daddr.a4)
+                         : *(struct in6_addr *) &p.sel.daddr);
+            if (!ip_prefix_list_contains(&wanted->peers, &peer.addr)) {
+                ip_prefix_list_add(&wanted->peers, &peer);
+            }
+        }
+    }
+    ofpbuf_uninit(&replies);
+}
+
 static int
 add_policy(const struct xfrm_userpolicy_info *policy)
 {

@@ -38,6 +38,10 @@ bool guard_xfrm_is_supported(void);
 char *guard_xfrm_sync(const struct guard_wanted *wanted,
                       unsigned int *missing) OVS_WARN_UNUSED_RESULT;
 
+/* Adds to 'wanted' the tunnels and the peers that what carries our mark is
+ * for. */
+void guard_xfrm_read(struct guard_wanted *wanted);
+
 /* Whether 'event', a message of the groups XFRMNLGRP_POLICY or XFRMNLGRP_SA,
  * may mean that something of ours is not there any more. */
 bool guard_xfrm_is_affected(const struct ofpbuf *event);

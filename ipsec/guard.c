@@ -142,8 +142,23 @@ guard_config_tunnel(const struct config *config)
 void
 guard_wanted_hold(struct guard_wanted *wanted, const struct guard_wanted *held)
 {
-    if (wanted->tunnels.n) {
-        guard_tunnels_add_all(&wanted->tunnels, &held->tunnels);
+    if (!wanted->tunnels.n) {
+        return;
+    }
+    guard_tunnels_add_all(&wanted->tunnels, &held->tunnels);
+    for (size_t i = 0; i < held->peers.n; i++) {
+        if (!ip_prefix_list_contains(&wanted->peers,
+                                     &held->peers.elems[i].addr)) {
+            ip_prefix_list_add(&wanted->peers, &held->peers.elems[i]);
+        }
+    }
+}
+
+void
+guard_wanted_add_standing(struct guard_wanted *wanted)
+{
+    if (guard_xfrm_is_supported()) {
+        guard_xfrm_read(wanted);
     }
 }
 

@@ -64,9 +64,14 @@ void guard_wanted_derive(const struct config *, const struct model *,
 /* The tunnel of the configuration, with IPsec or without. */
 struct guard_tunnel guard_config_tunnel(const struct config *);
 
-/* Adds the tunnels of 'held', which may still be in use.  Does nothing where
- * there is no guard. */
+/* Adds the tunnels of 'held', which may still be in use, and its peers.  Does
+ * nothing where there is no guard. */
 void guard_wanted_hold(struct guard_wanted *, const struct guard_wanted *held);
+
+/* Adds the tunnels and the peers of the guard that stands in the kernel, as
+ * its second layer tells: what starts without knowing them must not weaken
+ * it. */
+void guard_wanted_add_standing(struct guard_wanted *);
 void guard_wanted_destroy(struct guard_wanted *);
 
 /* Appends what stands inside "inet lateen_guard". */
