@@ -4,6 +4,7 @@
 #include <config.h>
 #include "agent/config-private.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,5 +133,11 @@ config_parse_ipsec(struct yaml_report *report, const struct yaml_node *root,
                    "datapath-type: netdev, because Open vSwitch's userspace "
                    "tunnels never pass the kernel's IPsec (XFRM); use "
                    "datapath-type: system");
+    }
+    if (config->tunnel_port == 500 || config->tunnel_port == 4500) {
+        yaml_error(report, yaml_get(yaml_get(root, "tunnel"), "port"),
+                   "%"PRIu16" is a port of IKE, which the guard would stop; "
+                   "with ipsec.mode: required, take another one",
+                   config->tunnel_port);
     }
 }

@@ -60,7 +60,7 @@ const struct yaml_node *config_get_section(struct yaml_report *,
                                            const char *const known[]);
 
 /* Reads the section "ipsec" of 'root', which may be NULL.  The datapath's type
- * must be known already. */
+ * and the tunnel must be known already. */
 void config_parse_ipsec(struct yaml_report *, const struct yaml_node *root,
                         struct config *);
 
