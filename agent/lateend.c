@@ -198,6 +198,12 @@ run_cleanup(const struct config *config)
 
     if (!errors[0]) {
         errors[3] = guard_remove();
+        if (!errors[3]) {
+            char *path = get_tunnels_path();
+
+            unlink(path);
+            free(path);
+        }
     } else {
         errors[3] = xstrdup("the guard stays, because the tunnel port may");
     }

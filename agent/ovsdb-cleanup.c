@@ -8,13 +8,10 @@
 #include "agent/ovsdb-setup.h"
 #include "lib/vswitch-idl.h"
 #include "openvswitch/poll-loop.h"
-#include "openvswitch/vlog.h"
 #include "ovsdb-idl.h"
 #include "sset.h"
 #include "timeval.h"
 #include "util.h"
-
-VLOG_DEFINE_THIS_MODULE(ovsdb_cleanup);
 
 /* Waits for something that ovsdb_cleanup() waits for.  Returns false when
  * 'deadline' has come. */
@@ -37,14 +34,13 @@ cleanup_block(const struct ovsdb_rows *rows, const struct ovsdb_idl_txn *txn,
 
 /* Makes one attempt at ovsdb_cleanup()'s transaction.  Sets '*cfgp' to the
  * value that Open_vSwitch's cur_cfg will have when ovs-vswitchd has dealt with
- * it, 0 if there is nothing to wait for. */
+ * it, 0 if it was not made. */
 static enum ovsdb_idl_txn_status
 cleanup_try(const struct ovsdb_rows *rows, long long int deadline,
             int64_t *cfgp, char **errorp)
 {
     const struct ovsrec_open_vswitch *row
         = ovsrec_open_vswitch_first(rows->idl);
-    bool vswitchd_runs = row && row->cur_cfg >= row->next_cfg;
     struct ovsdb_idl_txn *txn = ovsdb_idl_txn_create(rows->idl);
     enum ovsdb_idl_txn_status status;
 
@@ -58,8 +54,10 @@ cleanup_try(const struct ovsdb_rows *rows, long long int deadline,
     do {
         status = ovsdb_idl_txn_commit(txn);
     } while (status == TXN_INCOMPLETE && cleanup_block(rows, txn, deadline));
-    if (status == TXN_SUCCESS && vswitchd_runs) {
+    if (status == TXN_SUCCESS) {
         *cfgp = ovsdb_idl_txn_get_increment_new_value(txn);
+    } else if (status == TXN_UNCHANGED && row) {
+        *cfgp = row->next_cfg;
     } else if (status == TXN_ERROR) {
         *errorp = xasprintf("the Open vSwitch database refuses the cleanup: "
                             "%s", ovsdb_idl_txn_get_error(txn));
@@ -105,10 +103,10 @@ ovsdb_cleanup(const char *remote, int timeout, struct sset *hostifs)
 
     const struct ovsrec_open_vswitch *row
         = ovsrec_open_vswitch_first(rows.idl);
-    while (cfg && row && row->cur_cfg < cfg) {
+    while (cfg && row && row->cur_cfg < cfg && !error) {
         if (!cleanup_block(&rows, NULL, deadline)) {
-            VLOG_WARN("ovs-vswitchd has not dealt with the cleanup yet");
-            break;
+            error = xasprintf("ovs-vswitchd has not dealt with the cleanup "
+                              "within %d ms; is it running?", timeout);
         }
         row = ovsrec_open_vswitch_first(rows.idl);
     }

@@ -157,10 +157,11 @@ struct eth_addr ovsdb_gateway_mac(const char *node);
 
 /* Removes from the database at 'remote' exactly what Lateen made: ports, names
  * of tables, keys, and the bridge unless it was adopted or other people's
- * ports are on it.  Blocks until that is in the database and, if ovs-vswitchd
- * runs, until it has dealt with it, for at most 'timeout' ms.  Adds to
- * 'hostifs' the names of the attachments' devices, which stay.  Returns NULL,
- * or a message that the caller frees. */
+ * ports are on it.  Blocks until that is in the database and ovs-vswitchd has
+ * dealt with it, for at most 'timeout' ms: before, the kernel's datapath has
+ * the tunnel port still, also where no ovs-vswitchd runs.  Adds to 'hostifs'
+ * the names of the attachments' devices, which stay.  Returns NULL, or a
+ * message that the caller frees. */
 char *ovsdb_cleanup(const char *remote, int timeout, struct sset *hostifs)
     OVS_WARN_UNUSED_RESULT;
 
