@@ -165,7 +165,7 @@ run_guard(const struct config *config, const char *node)
 {
     struct guard_wanted wanted, held = { .masquerade = false };
     struct guard *guard;
-    char *error = guard_create(&guard);
+    char *error = guard_create(NULL, &guard);
 
     if (error) {
         refuse(error);
@@ -543,7 +543,9 @@ run_agent(const struct options *options)
     free(path);
 
     /* The guard stands before anything that could send. */
-    error = guard_create(&d.guard);
+    path = make_path("LATEEN_RUNDIR", LATEEN_RUNDIR, "guard-counters");
+    error = guard_create(path, &d.guard);
+    free(path);
     if (error) {
         refuse(error);
     }

@@ -626,6 +626,46 @@ read_counters(struct nft_table *table)
     ofpbuf_uninit(&request);
 }
 
+void
+nft_table_read_set(const struct nft_table *table, const char *set,
+                   void (*cb)(const uint8_t *key, size_t size,
+                              uint64_t expires, void *aux), void *aux)
+{
+    struct ofpbuf request, replies, msg;
+
+    ofpbuf_init(&request, 0);
+    ofpbuf_init(&replies, 4096);
+    put_header(&request, NFT_MSG_GETSETELEM);
+    nl_msg_put_string(&request, NFTA_SET_ELEM_LIST_TABLE, table->name);
+    nl_msg_put_string(&request, NFTA_SET_ELEM_LIST_SET, set);
+    int error = nlsock_dump(NETLINK_NETFILTER, &request, &replies);
+    while (!error && nl_msg_next(&replies, &msg)) {
+        const struct nlattr *list
+            = find_attr(&msg, NFTA_SET_ELEM_LIST_ELEMENTS);
+        const struct nlattr *elem;
+        size_t left;
+
+        if (!list) {
+            continue;
+        }
+        NL_NESTED_FOR_EACH (elem, left, list) {
+            const struct nlattr *key
+                = nl_attr_find_nested(elem, NFTA_SET_ELEM_KEY);
+            const struct nlattr *expires
+                = nl_attr_find_nested(elem, NFTA_SET_ELEM_EXPIRATION);
+            const struct nlattr *value
+                = key ? nl_attr_find_nested(key, NFTA_DATA_VALUE) : NULL;
+
+            if (value && expires) {
+                cb(nl_attr_get(value), nl_attr_get_size(value),
+                   ntohll(nl_attr_get_be64(expires)), aux);
+            }
+        }
+    }
+    ofpbuf_uninit(&replies);
+    ofpbuf_uninit(&request);
+}
+
 /* In each nftables message but that of a generation, attribute 1 names the
  * table. */
 static void

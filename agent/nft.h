@@ -58,6 +58,12 @@ unsigned int nft_table_repairs(const struct nft_table *);
  * part of its value. */
 void nft_table_read_counters(struct nft_table *, uint64_t values[]);
 
+/* Calls 'cb' with the key of each element of the table's set 'set', and with
+ * the ms until it expires, as far as the kernel tells. */
+void nft_table_read_set(const struct nft_table *, const char *set,
+                        void (*cb)(const uint8_t *key, size_t size,
+                                   uint64_t expires, void *aux), void *aux);
+
 /* Removes the table "inet NAME", if there is one, and returns when it is
  * gone.  Returns NULL or a message that the caller frees. */
 char *nft_table_remove(const char *name) OVS_WARN_UNUSED_RESULT;

@@ -4,6 +4,8 @@
 liblateen_a_SOURCES += \
 	ipsec/guard.c \
 	ipsec/guard.h \
+	ipsec/guard-alarm.c \
+	ipsec/guard-alarm.h \
 	ipsec/guard-tunnels.c \
 	ipsec/guard-tunnels.h \
 	ipsec/guard-xfrm.c \

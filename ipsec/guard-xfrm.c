@@ -17,6 +17,7 @@
 #include "guard.h"
 #include "netlink.h"
 #include "netlink-socket.h"
+#include "openvswitch/dynamic-string.h"
 #include "openvswitch/ofpbuf.h"
 #include "packets.h"
 #include "util.h"
@@ -179,6 +180,22 @@ to_xfrm(const struct in6_addr *a)
         memcpy(&x, a, sizeof x);
     }
     return x;
+}
+
+/* The index in 'list' of the peer with the address 'a', or its length. */
+static size_t
+find_peer(const struct ip_prefix_list *list, uint16_t family,
+          const xfrm_address_t *a)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        xfrm_address_t b = to_xfrm(&list->elems[i].addr);
+
+        if (family == family_of(&list->elems[i].addr)
+            && !memcmp(a, &b, sizeof b)) {
+            return i;
+        }
+    }
+    return list->n;
 }
 
 /* All that we ever set. */
@@ -440,6 +457,54 @@ sync_policies(struct sync *sync, const struct guard_wanted *wanted)
     free(policies);
 }
 
+/* A peer may have addresses of a family in which nodes do not talk: that there
+ * is no policy for these says nothing, where there are some of the other. */
+void
+guard_xfrm_format_unprotected(const struct guard_wanted *wanted, size_t max,
+                              struct ds *ds)
+{
+    const struct ip_prefix_list *peers = &wanted->peers;
+    bool *protected = xcalloc(peers->n + 1, sizeof *protected);
+    bool v4 = false, v6 = false;
+    struct ofpbuf replies, msg;
+    size_t n = 0;
+
+    ofpbuf_init(&replies, 4096);
+    int error = dump(XFRM_MSG_GETPOLICY, sizeof(struct xfrm_userpolicy_id),
+                     &replies);
+    struct ofpbuf rest = replies;
+    while (!error && nl_msg_next(&rest, &msg)) {
+        struct xfrm_userpolicy_info p;
+
+        if (copy_body(&msg, XFRM_MSG_NEWPOLICY, &p, sizeof p)
+            && p.dir == XFRM_POLICY_OUT && p.action == XFRM_POLICY_ALLOW
+            && p.priority < BLIND_PRIORITY
+            && p.sel.proto == wanted->tunnels.elems[0].protocol) {
+            size_t i = find_peer(peers, p.sel.family, &p.sel.daddr);
+
+            protected[i] = true;
+            v4 |= i < peers->n && p.sel.family == AF_INET;
+            v6 |= i < peers->n && p.sel.family == AF_INET6;
+        }
+    }
+    ofpbuf_uninit(&replies);
+
+    for (size_t i = 0; i < peers->n; i++) {
+        const struct in6_addr *peer = &peers->elems[i].addr;
+
+        if (!protected[i] && (ip_is_v4(peer) ? v4 : v6) && n++ < max) {
+            ds_put_cstr(ds, n > 1 ? ", " : "; there is no SA's policy for ");
+            ip_format(peer, ds);
+        }
+    }
+    if (n > max) {
+        ds_put_format(ds, " and %"PRIuSIZE" more", n - max);
+    } else if (!v4 && !v6) {
+        ds_put_cstr(ds, "; there is no SA's policy for any peer");
+    }
+    free(protected);
+}
+
 /* States. */
 
 /* Adds the state towards 'peer', with a key that is known to nobody. */
@@ -501,21 +566,6 @@ remove_state(const struct xfrm_usersa_info *sa)
     return error;
 }
 
-/* The index in 'list' of the peer that 'sa' goes to, or its length. */
-static size_t
-find_peer(const struct ip_prefix_list *list, const struct xfrm_usersa_info *sa)
-{
-    for (size_t i = 0; i < list->n; i++) {
-        xfrm_address_t a = to_xfrm(&list->elems[i].addr);
-
-        if (sa->family == family_of(&list->elems[i].addr)
-            && !memcmp(&a, &sa->id.daddr, sizeof a)) {
-            return i;
-        }
-    }
-    return list->n;
-}
-
 static void
 sync_states(struct sync *sync, const struct guard_wanted *wanted)
 {
@@ -535,7 +585,7 @@ sync_states(struct sync *sync, const struct guard_wanted *wanted)
             || sa.reqid != BLIND_REQID || sa.id.spi != htonl(BLIND_SPI)) {
             continue;
         }
-        size_t i = find_peer(peers, &sa);
+        size_t i = find_peer(peers, sa.family, &sa.id.daddr);
         present[i] = true;
         if (!wanted->tunnels.n || i == peers->n) {
             set_error(sync, remove_state(&sa), "remove XFRM states");

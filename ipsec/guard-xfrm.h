@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include "openvswitch/compiler.h"
 
+struct ds;
 struct guard_wanted;
 struct ofpbuf;
 
@@ -41,6 +42,12 @@ char *guard_xfrm_sync(const struct guard_wanted *wanted,
 /* Adds to 'wanted' the tunnels and the peers that what carries our mark is
  * for. */
 void guard_xfrm_read(struct guard_wanted *wanted);
+
+/* Appends, as the cause of packets that a blocking policy has stopped on their
+ * way out, to which peers no SA's policy lets the tunnel's packets, of which
+ * it names 'max' at most. */
+void guard_xfrm_format_unprotected(const struct guard_wanted *, size_t max,
+                                   struct ds *);
 
 /* Whether 'event', a message of the groups XFRMNLGRP_POLICY or XFRMNLGRP_SA,
  * may mean that something of ours is not there any more. */

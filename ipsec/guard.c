@@ -9,7 +9,6 @@
 #include <linux/netlink.h>
 #include <netinet/in.h>
 #include <linux/xfrm.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "agent/config.h"
@@ -18,6 +17,7 @@
 #include "agent/nft.h"
 #include "agent/nlsock.h"
 #include "agent/sysctl.h"
+#include "guard-alarm.h"
 #include "guard-xfrm.h"
 #include "netlink-socket.h"
 #include "openvswitch/dynamic-string.h"
@@ -37,31 +37,6 @@ VLOG_DEFINE_THIS_MODULE(guard);
  * again (see format_reroute()). */
 #define REROUTE_MARK 0x40000000
 
-/* The counters that nftables keeps come first. */
-#define N_NFT_COUNTERS (GUARD_STRAY_IN + 1)
-
-static const char *const counter_names[GUARD_N_COUNTERS] = {
-#define GUARD_COUNTER(ENUM, NAME) [GUARD_##ENUM] = NAME,
-    GUARD_COUNTERS
-#undef GUARD_COUNTER
-};
-
-/* What an alarm says. */
-static const char *const counter_meanings[GUARD_N_COUNTERS] = {
-    [GUARD_CLEAR_OUT] = "tunnel packets were about to leave in clear",
-    [GUARD_CLEAR_IN] = "tunnel packets came in in clear",
-    [GUARD_FORWARDED] = "packets of others' for a tunnel, ESP or IKE port "
-        "were on their way through this node",
-    [GUARD_STRAY_OUT] = "pods' packets were about to leave by another device "
-        "than the gateway",
-    [GUARD_STRAY_IN] = "pods' packets came in by another device than the "
-        "gateway",
-    [GUARD_BLOCKED_OUT] = "packets were to leave without the SA's policy "
-        "being there",
-    [GUARD_BLOCKED_IN] = "packets came in without the SA's policy being "
-        "there",
-};
-
 struct guard {
     struct guard_wanted wanted;
     bool has_wanted;            /* guard_set() has been called. */
@@ -73,22 +48,16 @@ struct guard {
                                  * been wanted since, all was in place. */
     char *xfrm_error;
 
-    bool counted;               /* status.packets has been read once. */
     long long int next_poll;
     unsigned int xfrm_repairs;
-    char *alarm;
+    struct guard_alarm alarm;
+    unsigned int seen_nft_repairs, seen_xfrm_repairs; /* By 'alarm'. */
     struct guard_status status;
 };
 
 static void sync_xfrm(struct guard *);
 static void read_counters(struct guard *);
 static void update_status(struct guard *);
-
-const char *
-guard_counter_name(enum guard_counter counter)
-{
-    return counter_names[counter];
-}
 
 /* What is wanted. */
 
@@ -191,8 +160,8 @@ format_tunnel_rules(const struct guard_wanted *wanted, const char *condition,
 {
     for (size_t i = 0; i < wanted->tunnels.n; i++) {
         format_tunnel(&wanted->tunnels.elems[i], ds);
-        ds_put_format(ds, "%s counter name %s drop\n", condition,
-                      counter_names[counter]);
+        ds_put_format(ds, "%s goto %s\n", condition,
+                      guard_counter_name(counter));
     }
 }
 
@@ -273,7 +242,7 @@ format_match(const char *which, const struct ip_prefix_list *set, bool v4,
 static void
 format_drop(enum guard_counter counter, struct ds *ds)
 {
-    ds_put_format(ds, " counter name %s drop\n", counter_names[counter]);
+    ds_put_format(ds, " goto %s\n", guard_counter_name(counter));
 }
 
 /* Packets of the pods' networks on their way out.  Those to a pod leave by
@@ -380,6 +349,9 @@ format_forward(const struct guard_wanted *wanted, struct ds *ds)
 void
 guard_wanted_format_nft(const struct guard_wanted *wanted, struct ds *ds)
 {
+    for (int i = 0; i < GUARD_N_NFT_COUNTERS; i++) {
+        guard_alarm_format_nft(i, ds);
+    }
     format_reroute(wanted, ds);
 
     /* In postrouting, unlike in output, a packet that a trap policy holds is
@@ -413,17 +385,23 @@ guard_wanted_format_nft(const struct guard_wanted *wanted, struct ds *ds)
 /* The guard. */
 
 char *
-guard_create(struct guard **guardp)
+guard_create(const char *counters_file, struct guard **guardp)
 {
+    const char *counters[GUARD_N_NFT_COUNTERS];
     struct nft_table *nft;
-    char *error = nft_table_create(GUARD_TABLE, counter_names,
-                                   N_NFT_COUNTERS, &nft);
+
+    for (int i = 0; i < GUARD_N_NFT_COUNTERS; i++) {
+        counters[i] = guard_counter_name(i);
+    }
+    char *error = nft_table_create(GUARD_TABLE, counters,
+                                   GUARD_N_NFT_COUNTERS, &nft);
 
     *guardp = NULL;
     if (!error) {
         struct guard *guard = xzalloc(sizeof *guard);
 
         guard->nft = nft;
+        guard_alarm_init(&guard->alarm, counters_file);
         guard->next_poll = LLONG_MIN;
         *guardp = guard;
     }
@@ -438,7 +416,7 @@ guard_destroy(struct guard *guard)
         nl_sock_destroy(guard->xfrm_events);
         guard_wanted_destroy(&guard->wanted);
         free(guard->xfrm_error);
-        free(guard->alarm);
+        guard_alarm_destroy(&guard->alarm);
         free(guard);
     }
 }
@@ -450,7 +428,6 @@ guard_install(struct guard *guard, const struct guard_wanted *wanted)
 
     char *error = nft_table_install(guard->nft);
     sync_xfrm(guard);
-    read_counters(guard);
     update_status(guard);
     if (guard->xfrm_error) {
         char *both = (error
@@ -467,6 +444,10 @@ guard_set(struct guard *guard, const struct guard_wanted *wanted)
 {
     struct ds text = DS_EMPTY_INITIALIZER;
 
+    if (!guard->has_wanted && wanted->tunnels.n) {
+        /* What the table that stands has stopped goes with it. */
+        guard_alarm_run(&guard->alarm, guard->nft, wanted, false, false);
+    }
     if (!guard->has_wanted
         || !guard_tunnels_equal(&wanted->tunnels, &guard->wanted.tunnels)
         || !ip_prefix_list_equals(&wanted->peers, &guard->wanted.peers)) {
@@ -595,57 +576,18 @@ sync_xfrm(struct guard *guard)
     guard->xfrm_settled = !error;
 }
 
-/* Reads what blocking policies have stopped from /proc/net/xfrm_stat, where
- * the kernel has such a file. */
-static void
-read_xfrm_counters(uint64_t packets[])
-{
-    FILE *stream = fopen("/proc/net/xfrm_stat", "r");
-    char name[64];
-    uint64_t value;
-
-    if (!stream) {
-        return;
-    }
-    while (fscanf(stream, "%63s %"SCNu64, name, &value) == 2) {
-        if (!strcmp(name, "XfrmOutPolBlock")) {
-            packets[GUARD_BLOCKED_OUT] = value;
-        } else if (!strcmp(name, "XfrmInPolBlock")) {
-            packets[GUARD_BLOCKED_IN] = value;
-        }
-    }
-    fclose(stream);
-}
-
 static void
 read_counters(struct guard *guard)
 {
-    uint64_t packets[GUARD_N_COUNTERS];
+    unsigned int nft_repairs = nft_table_repairs(guard->nft);
 
-    memcpy(packets, guard->status.packets, sizeof packets);
-    nft_table_read_counters(guard->nft, packets);
-    read_xfrm_counters(packets);
-    for (int i = 0; i < GUARD_N_COUNTERS; i++) {
-        static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(6, 12);
-        uint64_t before = guard->status.packets[i];
-
-        if (packets[i] > before && guard->counted) {
-            free(guard->alarm);
-            guard->alarm = xasprintf("%s: %"PRIu64" packets stopped (%s, "
-                                     "%"PRIu64" in all)",
-                                     counter_meanings[i],
-                                     packets[i] - before, counter_names[i],
-                                     packets[i]);
-            guard->status.alarm_time = time_wall_msec();
-            VLOG_WARN_RL(&rl, "ALARM: %s", guard->alarm);
-        } else if (packets[i] && !guard->counted) {
-            VLOG_INFO("%s: %"PRIu64" packets stopped before now",
-                      counter_names[i], packets[i]);
-        }
-        guard->status.packets[i] = packets[i];
-    }
-    guard->counted = true;
-    guard->status.rounds++;
+    guard_alarm_run(&guard->alarm, guard->nft, &guard->wanted,
+                    nft_repairs != guard->seen_nft_repairs
+                    || !nft_table_is_ok(guard->nft),
+                    guard->xfrm_repairs != guard->seen_xfrm_repairs
+                    || !guard->xfrm_settled);
+    guard->seen_nft_repairs = nft_repairs;
+    guard->seen_xfrm_repairs = guard->xfrm_repairs;
 }
 
 static void
@@ -659,5 +601,8 @@ update_status(struct guard *guard)
     status->xfrm_ok = guard->xfrm_settled;
     status->xfrm_error = guard->xfrm_error;
     status->repairs = nft_table_repairs(guard->nft) + guard->xfrm_repairs;
-    status->alarm = guard->alarm;
+    memcpy(status->packets, guard->alarm.packets, sizeof status->packets);
+    status->rounds = guard->alarm.rounds;
+    status->alarm = guard->alarm.text;
+    status->alarm_time = guard->alarm.wall_time;
 }

@@ -117,9 +117,12 @@ struct guard_status {
     long long int alarm_time;   /* When that was, as time_wall_msec(). */
 };
 
-/* Starts watching.  On failure, a message that the caller frees, and
- * '*guardp' is NULL. */
-char *guard_create(struct guard **guardp) OVS_WARN_UNUSED_RESULT;
+/* Starts watching.  'counters_file', in a directory that a boot empties, as it
+ * clears the counters, keeps what alarms have been about: what has been
+ * stopped while nobody watched rings, too, and once.  It may be NULL.  On
+ * failure, a message that the caller frees, and '*guardp' is NULL. */
+char *guard_create(const char *counters_file, struct guard **guardp)
+    OVS_WARN_UNUSED_RESULT;
 
 /* Ends watching; the guard itself stays in place. */
 void guard_destroy(struct guard *);

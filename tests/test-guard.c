@@ -155,7 +155,7 @@ test_guard_install(int argc, char *argv[])
         ovs_fatal(0, "usage: guard-install NODE TUNNELS");
     }
     make_wanted(argv[1], argv[2], true, &wanted);
-    char *error = guard_create(&guard);
+    char *error = guard_create(NULL, &guard);
     if (!error) {
         error = guard_install(guard, &wanted);
     }
@@ -256,7 +256,9 @@ test_guard_run(int argc, char *argv[])
     unixctl_command_register("set", "TUNNELS", 1, 1, ctl_set, &r);
     unixctl_command_register("exit", "", 0, 0, ctl_exit, &r);
 
-    char *error = guard_create(&r.guard);
+    char *counters_file = xasprintf("%s.counters", argv[1]);
+    char *error = guard_create(counters_file, &r.guard);
+    free(counters_file);
     if (error) {
         ovs_fatal(0, "%s", error);
     }
