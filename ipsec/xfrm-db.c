@@ -162,13 +162,13 @@ xfrm_db_parse(struct xfrm_db *db, const struct ofpbuf *msgs)
 }
 
 static int
-dump(uint16_t type, size_t header, struct ofpbuf *replies)
+dump(uint16_t type, struct ofpbuf *replies)
 {
     struct ofpbuf request;
 
+    /* Without a header: the kernel would take it for attributes. */
     ofpbuf_init(&request, 0);
-    nl_msg_put_nlmsghdr(&request, header, type, NLM_F_REQUEST);
-    memset(nl_msg_put_uninit(&request, header), 0, header);
+    nl_msg_put_nlmsghdr(&request, 0, type, NLM_F_REQUEST);
     int error = nlsock_dump(NETLINK_XFRM, &request, replies);
     ofpbuf_uninit(&request);
     return error;
@@ -180,11 +180,9 @@ xfrm_db_read(struct xfrm_db *db)
     struct ofpbuf replies;
 
     ofpbuf_init(&replies, 16384);
-    int error = dump(XFRM_MSG_GETPOLICY, sizeof(struct xfrm_userpolicy_id),
-                     &replies);
+    int error = dump(XFRM_MSG_GETPOLICY, &replies);
     if (!error) {
-        error = dump(XFRM_MSG_GETSA, sizeof(struct xfrm_usersa_id),
-                     &replies);
+        error = dump(XFRM_MSG_GETSA, &replies);
     }
     if (!error) {
         xfrm_db_parse(db, &replies);

@@ -17,6 +17,7 @@ lateen_test_SOURCES += \
 	tests/test-guard.c \
 	tests/test-host.c \
 	tests/test-mtu.c \
+	tests/test-pace.c \
 	tests/test-wire.c
 lateen_test_SOURCES += \
 	tests/model-dump.c \
@@ -55,6 +56,7 @@ SYSTEM_TESTSUITE_AT = \
 	tests/system-lab-macros.at \
 	tests/system-lab.at \
 	tests/system-mtu.at \
+	tests/system-phases.at \
 	tests/system-verify.at \
 	tests/vms-testsuite.at \
 	tests/vms.at

@@ -2,31 +2,36 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Says what the packets of a capture of the underlay are.
 
-usage: capture.py [-j | --esp] FILE
+usage: capture.py [-j | --esp | --since OFFSETFILE] FILE
 
 Reads a pcap file with link type Ethernet or Linux cooked (v1, v2).  Each line
 is a kind and how many packets there are of it; with -j, a JSON object.  Clear
 tunnel packets have kinds of their own, and so have packets of the pods'
 networks that are in no tunnel at all.  With --esp, each line is the length of
 an ESP packet, its IP header included, and "fragment" if it is none or only
-part of one."""
+part of one.  With --since, only packets count that the file has got since the
+last time that OFFSETFILE was named."""
 
 import ipaddress
 import json
+import os
 import struct
 import sys
 from collections import Counter
 
 PODS = (ipaddress.ip_network("10.244.0.0/16"),
         ipaddress.ip_network("fd00:10:244::/48"))
+POD_BYTES = PODS[0].network_address.packed[:2]
 LINK_HEADERS = {1: (14, 12), 113: (16, 14), 276: (20, 0)}
 # What tests put into their packets: it can be read in none but clear ones.
 MARK = b"LATEEN-CLEAR"
 UDP_TUNNELS = {4789: "clear-vxlan", 6081: "clear-geneve"}
 
 
-def packets(path):
-    """Yields (Ethernet type, payload) of each packet."""
+def packets(path, since=None):
+    """Yields (Ethernet type, payload) of each packet; with 'since', of those
+    after the place in the file that it says, which is made to say where the
+    last one ends."""
     with open(path, "rb") as file:
         header = file.read(24)
         order = {b"\xd4\xc3\xb2\xa1": "<", b"\xa1\xb2\xc3\xd4": ">",
@@ -34,12 +39,22 @@ def packets(path):
                  b"\xa1\xb2\x3c\x4d": ">"}[header[:4]]
         link = struct.unpack(order + "I", header[20:])[0]
         size, type_at = LINK_HEADERS[link]
+        if since and os.path.exists(since):
+            with open(since, encoding="ascii") as offset:
+                file.seek(int(offset.read()))
+        end = file.tell()
         while len(record := file.read(16)) == 16:
             captured = struct.unpack(order + "4I", record)[2]
             data = file.read(captured)
+            if len(data) < captured:
+                break           # It is being written.
+            end = file.tell()
             if len(data) >= size:
                 yield (struct.unpack_from("!H", data, type_at)[0],
                        data[size:])
+    if since:
+        with open(since, "w", encoding="ascii") as offset:
+            offset.write(str(end))
 
 
 def ip_payload(ethertype, data):
@@ -62,9 +77,13 @@ def ip_payload(ethertype, data):
 
 
 def kind(ethertype, data):
+    marked = MARK in data
+    if not marked and ethertype == 0x0800 and data[:1] == b"\x45":
+        # Most are these, and looking closer takes its time.
+        if data[9] == 50 and data[12:14] != POD_BYTES != data[16:18]:
+            return "esp"
     what = kind_by_headers(ethertype, data)
-    return ("clear-mark" if MARK in data and not what.startswith("clear-")
-            else what)
+    return "clear-mark" if marked and not what.startswith("clear-") else what
 
 
 def kind_by_headers(ethertype, data):
@@ -116,7 +135,8 @@ def main():
         print("\n".join(esp_lengths(sys.argv[-1])))
         return
     as_json = sys.argv[1] == "-j"
-    counts = Counter(kind(*packet) for packet in packets(sys.argv[-1]))
+    since = sys.argv[2] if sys.argv[1] == "--since" else None
+    counts = Counter(kind(*packet) for packet in packets(sys.argv[-1], since))
     if as_json:
         print(json.dumps(counts))
         return

@@ -463,15 +463,15 @@ ethtool_off() {
 }
 
 cmd_down() {
-    local node ns pid
+    local node ns pid complete=true
     [ -e "$run" ] || return 0
-    cmd_capture stop
     for node in $(nodes); do
         stop_daemon "$run/$node/lateen/lateend.pid"
         stop_daemon "$run/$node/ovs/ovs-vswitchd.pid"
         stop_daemon "$run/$node/ovs/ovsdb-server.pid"
         stop_daemon "$run/$node/charon.pid"
     done
+    cmd_capture stop || complete=false
     for ns in $(pod_namespaces) $(nodes) stranger outside lab-switch; do
         for pid in $(ip netns pids "$ns" 2>/dev/null); do
             kill -9 "$pid" 2>/dev/null || :
@@ -479,6 +479,7 @@ cmd_down() {
         ip netns del "$ns" 2>/dev/null || :
     done
     rm -rf "$run"
+    $complete
 }
 
 # The rest
@@ -519,6 +520,11 @@ cmd_capture() {
         sleep 0.3
         stop_daemon "$run/capture.pid" INT
         rm "$run/capture.pid"
+        grep -q '^0 packets dropped by kernel' "$run/log/tcpdump.out" || {
+            echo "lab: the capture lacks packets:" \
+                "$(grep dropped "$run/log/tcpdump.out")" >&2
+            return 1
+        }
         ;;
     summary)
         [ -n "${2:-}" ] || [ -e "$run/capture.file" ] ||
