@@ -212,6 +212,7 @@ check_kernel(struct ike *ike, const struct json *sas)
 static void
 take_sa(struct ike *ike, const char *name, const struct json *sa)
 {
+    static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
     struct ike_conn *conn = shash_find_data(&ike->conns, name);
     const struct json *id = shash_find_data(json_object(sa), "uniqueid");
 
@@ -219,8 +220,8 @@ take_sa(struct ike *ike, const char *name, const struct json *sa)
         ike_sas_add(&conn->sas, sa, conn->wanted);
     } else if (ike->derived && id && id->type == JSON_STRING
                && !strncmp(name, CONNS_PREFIX, strlen(CONNS_PREFIX))) {
-        VLOG_INFO("ending IKE SA %s of %s, which is not wanted",
-                  json_string(id), name);
+        VLOG_INFO_RL(&rl, "ending IKE SA %s of %s, which is not wanted",
+                     json_string(id), name);
         ike_terminate(ike->client, "ike-id", json_string(id), true);
     }
 }

@@ -256,12 +256,12 @@ note_sas(struct ike_conn *conn)
         if (!simap_contains(&r->births, id)) {
             simap_put(&r->births, id, strtoul(id, NULL, 10));
         }
-        /* Asked after charon has taken the new generation. */
-        if (r->marking && ike_conn_is_loaded(conn)) {
+        if (r->marking) {
             mark_stale(conn, id, r->marking);
         }
         any_stale = any_stale || simap_contains(&r->stale, id);
     }
+    /* If charon was asked after it had taken the new generation. */
     if (ike_conn_is_loaded(conn)) {
         r->marking = 0;
     }

