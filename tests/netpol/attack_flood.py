@@ -5,13 +5,15 @@ of an address."""
 
 import itertools
 import json
+import os
+import signal
 import time
 
 from conversations import Tcp, Udp
 from packets import NUMBER, SYN, Flood, Port, is_numbered, tcp, udp
 from puppets import (FAMILIES, MARKERS, RUN, Failure, Guest, Pod, appctl, ask,
-                     deliver, nodes, policy, run_in, until_published, wait,
-                     write)
+                     deliver, lateend, nodes, policy, run_in, until_published,
+                     wait, write)
 
 SERVERS = {"role": "server"}
 FLOOD_PORT = 2001
@@ -128,13 +130,14 @@ def spray(source, target):
         for make, more in ((udp, ()), (tcp, (SYN, 1, 0)))]
 
 
-def talk_early(guest, target, plugin):
+def talk_early(guest, targets, plugin):
     """Sends from the pod as soon as it has a device, until ADD ends."""
     while plugin.poll() is None:
         try:
             guest.port = guest.port or Port(guest.netns)
-            for frame in spray(guest, target):
-                guest.port.sock.send(frame)
+            for target in targets:
+                for frame in spray(guest, target):
+                    guest.port.sock.send(frame)
         except OSError:
             guest.port = None
             time.sleep(0.001)
@@ -188,7 +191,7 @@ class First:
                                          guest.sniffer.read()))):
                 raise Failure("a pod without labels receives packets")
             guest.label(door=door)
-        talk_early(guest, self.senders[0], plugin)
+        talk_early(guest, self.senders[:1], plugin)
         guest.added(plugin)
 
     def check(self, what, door, known=True):
@@ -208,7 +211,7 @@ class First:
 
         def fail(guest):
             plugin = guest.call("ADD")
-            talk_early(guest, self.senders[0], plugin)
+            talk_early(guest, self.senders[:1], plugin)
             answer = json.loads(plugin.stdout.read())
             if not plugin.wait() or answer["code"] != 11:
                 raise Failure("ADD answers %s" % answer)
@@ -314,8 +317,122 @@ class Reuse:
         wait()
 
 
+class Impersonate:
+    """The first owner may do what the next one may not: nobody takes it for
+    the first, neither on its own node nor on one that is told."""
+
+    def __init__(self, on_kernel):
+        self.rate = rate(on_kernel)
+        self.targets = [Pod("default/guarded", node, guarded="yes")
+                        for node in nodes()]
+        until_published(*self.targets)
+        policies(policy("guard", {"guarded": "yes"}, [MARKERS, {"from": [
+            {"podSelector": {"matchLabels": {"door": "open"}}}]}]))
+        wait()
+        # What is tried is how soon agents act, not how busy the machine is.
+        for node in nodes():
+            os.setpriority(os.PRIO_PROCESS, lateend(node), -20)
+        self.number = itertools.count(1)
+
+    def owner(self, node, addresses, door):
+        guest = Guest("default/heir-%d" % next(self.number), node, addresses)
+        guest.label(door=door)
+        return guest
+
+    def frames(self, guest):
+        return [frame for target in self.targets
+                for frame in spray(guest, target)]
+
+    def arrived(self):
+        """How many packets have reached each target, by family, since the last
+        look."""
+        found = {(target.node, family): 0 for target in self.targets
+                 for family in FAMILIES}
+        for target in self.targets:
+            for _, packet in target.sniffer.read():
+                if is_numbered(packet):
+                    found[target.node, packet[0] >> 4] += 1
+        return found
+
+    def run(self, node, door, lingers=False, late=None):
+        """The first owner's manifest goes with it, or, as in Kubernetes, when
+        the next owner is there.  The agent of the node "late" hears of nothing
+        in between.  Returns how many packets have reached each target."""
+        addresses = ["10.244.%s.177" % node[1], "fd00:10:244:%s::b1" % node[1]]
+        old = self.owner(node, addresses, "open")
+        old.add()
+        until_published(old)
+        flood = Flood(old.port, self.frames(old), self.rate)
+        time.sleep(0.3)
+        flood.end()
+        before = self.arrived()
+        if not all(before.values()):
+            raise Failure("the first owner does not get through: %s" % before)
+        new = self.owner(node, addresses, door)
+        wait()
+        if late:
+            os.kill(lateend(late), signal.SIGSTOP)
+        try:
+            old.detach()
+            if not lingers:
+                old.forget()
+            self.arrived()
+            plugin = new.call("ADD")
+            talk_early(new, self.targets, plugin)
+            new.added(plugin)
+            flood = Flood(new.port, self.frames(new), self.rate)
+            time.sleep(0.5)
+            got = self.arrived()
+        finally:
+            if late:
+                os.kill(lateend(late), signal.SIGCONT)
+        if lingers:
+            old.forget()
+        until_published(new)
+        wait()
+        if not late:
+            for where, n in self.arrived().items():
+                got[where] += n
+        self.arrived()
+        time.sleep(0.3)
+        flood.end()
+        after = self.arrived()
+        print("reuse: %s%s, next owner on %s is %s: %s get through, %d in the "
+              "end" % ("%s is late, " % late if late else "",
+                       "old manifest stays" if lingers else
+                       "old manifest goes", node, door, ", ".join(
+                           "%d to %s on IPv%d" % (n, *where)
+                           for where, n in got.items()), sum(after.values())),
+              flush=True)
+        if door == "open" and not all(after.values()):
+            raise Failure("the test cannot see")
+        if door != "open" and any(after.values()):
+            raise Failure("the next owner is taken for the first in the end")
+        new.delete()
+        wait()
+        return got
+
+    def deny(self, node, lingers):
+        if any(self.run(node, "shut", lingers).values()):
+            raise Failure("the next owner is taken for the first")
+
+    def twin(self, node, late):
+        """Where an agent hears of nothing, it can be seen, and there alone."""
+        got = self.run(node, "shut", True, late)
+        if any(bool(n) != (where[0] == late) for where, n in got.items()):
+            raise Failure("the test cannot see")
+
+
 def reuse(on_kernel):
     scenario = Reuse(on_kernel)
     for node in nodes():
         for door in "closed", "open":
             scenario.run(node, door)
+    scenario = Impersonate(on_kernel)
+    for node in nodes():
+        scenario.run(node, "open")
+        scenario.twin(node, next(late for late in nodes() if late != node))
+    for _ in range(1 if on_kernel else 4):
+        for node in nodes():
+            for lingers in False, True:
+                scenario.deny(node, lingers)

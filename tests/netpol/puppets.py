@@ -96,6 +96,13 @@ def vswitchd(node):
         return file.read().strip()
 
 
+def lateend(node):
+    """The process of the node's agent."""
+    with open("%s/%s/lateen/lateend.pid" % (RUN, node),
+              encoding="ascii") as file:
+        return int(file.read())
+
+
 def appctl(node, *args):
     target = "%s/%s/ovs/ovs-vswitchd.%s.ctl" % (RUN, node, vswitchd(node))
     return subprocess.run(["ovs-appctl", "-t", target, *args], check=True,
@@ -247,11 +254,14 @@ class Guest(Puppet):
 
     def delete(self):
         """Deletes the interface, the namespace and the manifest."""
+        self.detach()
+        self.forget()
+
+    def detach(self):
         plugin = self.call("DEL")
         out = plugin.stdout.read()
         if plugin.wait():
             raise Failure("DEL of %s: %s" % (self.name, out))
-        self.forget()
 
     def forget(self):
         subprocess.run(["ip", "netns", "del", self.netns], check=True)
