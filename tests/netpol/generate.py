@@ -136,9 +136,16 @@ class Maker:
         if not names or len(cluster.pods) > len(HOSTS):
             return None
         node = self.rng.choice(sorted(NODES))
+        others = [cluster.pods[name] for name in sorted(cluster.pods)]
+        if others and self.chance(0.35):
+            # A replica, or a pod that only its namespace tells apart.
+            other = self.rng.choice(others)
+            labels, ports = dict(other["labels"]), list(other["ports"])
+        else:
+            labels, ports = self.pod_labels(), self.served()
         return {"ns": namespace, "name": self.rng.choice(names),
-                "labels": self.pod_labels(), "node": node,
-                **self.addresses(cluster, node), "ports": self.served()}
+                "labels": labels, "node": node,
+                **self.addresses(cluster, node), "ports": ports}
 
     def host_pod(self, cluster):
         """The same, in the network of its node."""
