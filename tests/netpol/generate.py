@@ -137,7 +137,7 @@ class Maker:
             return None
         node = self.rng.choice(sorted(NODES))
         others = [cluster.pods[name] for name in sorted(cluster.pods)]
-        if others and self.chance(0.35):
+        if others and self.chance(0.12):
             # A replica, or a pod that only its namespace tells apart.
             other = self.rng.choice(others)
             labels, ports = dict(other["labels"]), list(other["ports"])
