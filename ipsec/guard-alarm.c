@@ -26,6 +26,9 @@ VLOG_DEFINE_THIS_MODULE(guard_alarm);
 #define SET_SIZE 64
 #define SET_TIMEOUT 600         /* Seconds. */
 
+/* The kernel tells an element's age in its own ticks. */
+#define AGE_ERROR 20            /* Milliseconds. */
+
 /* So many of them an alarm names. */
 #define MAX_NAMED 4
 
@@ -87,15 +90,12 @@ guard_alarm_init(struct guard_alarm *alarm, const char *file)
 {
     memset(alarm, 0, sizeof *alarm);
     alarm->file = nullable_xstrdup(file);
-    alarm->time = LLONG_MIN;
+    alarm->time = 0;
 
     char *text = NULL, *save = NULL;
     struct stat st;
     size_t size;
     if (file && !file_read(file, 4096, &text, &size, &st)) {
-        alarm->time = (time_msec() - time_wall_msec()
-                       + st.st_mtim.tv_sec * 1000LL
-                       + st.st_mtim.tv_nsec / 1000000);
         for (char *line = strtok_r(text, "\n", &save); line;
              line = strtok_r(NULL, "\n", &save)) {
             char name[64];
@@ -106,6 +106,9 @@ guard_alarm_init(struct guard_alarm *alarm, const char *file)
                     && !strcmp(name, counter_names[i])) {
                     alarm->packets[i] = value;
                 }
+            }
+            if (ovs_scan(line, "read-at %"SCNu64, &value)) {
+                alarm->time = time_msec() - time_wall_msec() + value;
             }
         }
     }
@@ -129,6 +132,8 @@ save_counters(const struct guard_alarm *alarm)
         ds_put_format(&ds, "%s %"PRIu64"\n", counter_names[i],
                       alarm->packets[i]);
     }
+    ds_put_format(&ds, "read-at %lld\n",
+                  time_wall_msec() - time_msec() + alarm->time);
     int error = file_replace(alarm->file, ds_cstr(&ds), ds.length, false);
     if (error) {
         VLOG_WARN_RL(&rl, "%s cannot be written: %s", alarm->file,
@@ -163,7 +168,7 @@ read_xfrm_counters(uint64_t packets[])
 struct pairs {
     const struct guard_wanted *wanted;
     bool out;                   /* The other node is the destination. */
-    long long int max_age;      /* Older ones are of no interest, in ms. */
+    long long int since;        /* Those before are of no interest. */
     size_t n;
     struct ds *ds;
 };
@@ -192,9 +197,10 @@ format_pair(const uint8_t *key, size_t size, uint64_t expires, void *pairs_)
 {
     struct pairs *pairs = pairs_;
     size_t length = size == 12 ? 4 : 16;
+    long long int age = SET_TIMEOUT * 1000LL - (long long int) expires;
 
     if (size != 2 * length + 4
-        || SET_TIMEOUT * 1000LL - (long long int) expires > pairs->max_age
+        || time_msec() - age < pairs->since - AGE_ERROR
         || pairs->n++ >= MAX_NAMED) {
         return;
     }
@@ -227,8 +233,7 @@ format_cause(const struct guard_alarm *alarm, enum guard_counter counter,
         struct pairs pairs = {
             .wanted = wanted,
             .out = counter == GUARD_CLEAR_OUT || counter == GUARD_STRAY_OUT,
-            .max_age = (alarm->time == LLONG_MIN ? LLONG_MAX
-                        : time_msec() - alarm->time + 100),
+            .since = alarm->time,
             .ds = ds,
         };
 
@@ -263,6 +268,9 @@ guard_alarm_run(struct guard_alarm *alarm, struct nft_table *nft,
     bool changed = false;
     uint64_t packets[GUARD_N_COUNTERS];
 
+    /* Whoever sends from here on belongs to the next round, too. */
+    long long int now = time_msec();
+
     memcpy(packets, alarm->packets, sizeof packets);
     nft_table_read_counters(nft, packets);
     read_xfrm_counters(packets);
@@ -290,8 +298,8 @@ guard_alarm_run(struct guard_alarm *alarm, struct nft_table *nft,
             VLOG_WARN_RL(&rl, "ALARM: %s", alarm->text);
         }
     }
+    alarm->time = now;
     if (changed && alarm->file) {
         save_counters(alarm);
     }
-    alarm->time = time_msec();
 }

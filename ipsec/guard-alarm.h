@@ -21,7 +21,8 @@ struct guard_alarm {
     long long int wall_time;    /* When that was, as time_wall_msec(). */
 
     char *file;                 /* Keeps 'packets', or NULL. */
-    long long int time;         /* When they were read last, as time_msec(). */
+    long long int time;         /* When they were read last, as time_msec(),
+                                 * or 0. */
 };
 
 /* What stands in the first layer to find out later who has sent to whom what
