@@ -9,6 +9,7 @@ import argparse
 import ipaddress
 import socket
 import struct
+import time
 
 
 def checksum(data):
@@ -109,6 +110,7 @@ def main():
     parser.add_argument("device")
     parser.add_argument("kind")
     parser.add_argument("--count", type=int, default=10)
+    parser.add_argument("--interval", type=float, default=0, metavar="S")
     parser.add_argument("--src")
     parser.add_argument("--dst")
     parser.add_argument("--smac", help="default: the device's own")
@@ -131,6 +133,7 @@ def main():
                  + struct.pack("!H", ethertype) + data)
         for _ in range(args.count):
             sock.send(frame)
+            time.sleep(args.interval)
 
 
 if __name__ == "__main__":
