@@ -11,8 +11,9 @@
 #include "hash.h"
 #include "policy-index.h"
 
-/* Conjunctions at one priority, and priorities. */
-#define PAGE_SIZE_MAX 2000
+/* Conjunctions for each priority, and priorities.  One may have twice as many,
+ * and some more, as chance has it: see policy_index_priority(). */
+#define PAGE_SIZE 1500
 #define PAGES_MAX 64
 
 static inline void

@@ -88,11 +88,11 @@ policy_index_update(struct policy_index *pi, const struct model *model,
     index_refresh_named(pi);
 
     /* Never fewer: otherwise a rule that comes and goes where their number
-     * rises would move half of the others each time. */
+     * rises would move others each time. */
     unsigned int n_pages = pi->n_pages;
     size_t n = MAX(pi->n_conjs[POLICY_INGRESS], pi->n_conjs[POLICY_EGRESS]);
-    while (n_pages < PAGES_MAX && n > n_pages * PAGE_SIZE_MAX) {
-        n_pages *= 2;
+    while (n_pages < PAGES_MAX && n > n_pages * PAGE_SIZE) {
+        n_pages++;
     }
     if (n_pages != pi->n_pages) {
         pi->n_pages = n_pages;

@@ -171,7 +171,12 @@ int
 policy_index_priority(const struct policy_index *pi,
                       const struct policy_conj *conj)
 {
-    return FIRST_PRIORITY + (conj->id & (pi->n_pages - 1));
+    /* Linear hashing: one page more splits one page, and leaves the others
+     * alone.  Pages that have yet to be split have twice what others have. */
+    unsigned int size = 1u << log_2_floor(pi->n_pages);
+    unsigned int page = conj->id & (2 * size - 1);
+
+    return FIRST_PRIORITY + (page < pi->n_pages ? page : page - size);
 }
 
 /* Changes. */
