@@ -352,7 +352,9 @@ void
 compile_node(const struct compile_ctx *ctx, const struct node *node,
              struct flow_batch *batch)
 {
+    batch->guards = true;
     compile_node_guard(node, batch);
+    batch->guards = false;
     if (node == ctx->self) {
         compile_self(ctx, batch);
     } else {

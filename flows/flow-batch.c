@@ -55,6 +55,7 @@ flow_batch_add_match(struct flow_batch *batch, uint8_t table_id,
     flow_actions_unref(batch->ft, actions);
 
     e = flow_entry_create(batch->ft, table_id, priority, match);
+    e->guards = batch->guards;
     e->claim.actions = flow_actions_intern(batch->ft, decoded.data,
                                            decoded.size);
     ofpbuf_uninit(&decoded);

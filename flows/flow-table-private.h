@@ -63,6 +63,7 @@ struct flow_entry {
     bool marked : 1;            /* Within flow_table_replace(). */
     bool in_flight : 1;         /* In a change that is being made. */
     bool refused : 1;           /* In flow_table's 'refusals'. */
+    bool guards : 1;            /* Wanted also of withdrawn owners. */
     uint64_t values[];          /* The match's, 'mask->n_values' of them. */
 };
 

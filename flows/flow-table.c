@@ -147,6 +147,7 @@ entry_insert(struct flow_table *ft, struct flow_entry *e)
     struct flow_entry *found = entry_find(ft, e, hash);
 
     if (found) {
+        found->guards |= e->guards;
         flow_entry_free(ft, e);
         return found;
     }
@@ -777,7 +778,7 @@ entry_want(struct flow_table *ft, const struct flow_entry *e,
     claims = entry_claims(e, &n);
     if (e->refused) {
         n = 0;
-    } else if (n && ft->n_withdrawn) {
+    } else if (n && ft->n_withdrawn && !e->guards) {
         size_t n_kept = 0;
 
         kept = xmalloc(n * sizeof *kept);

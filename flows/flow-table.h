@@ -46,6 +46,7 @@ struct flow_batch {
     size_t n;
     size_t allocated;
     bool whole;                 /* Each is of no use without the others. */
+    bool guards;                /* What is added now is, it forbids. */
 };
 
 void flow_batch_init(struct flow_batch *, struct flow_table *);
@@ -145,7 +146,8 @@ void flow_delta_to_stats(const struct flow_delta *,
  *
  * No version of a flow that the switch refuses is wanted any more, so that one
  * from before, that may allow what the new one would not, goes.  Of an owner
- * whose last batch was 'whole', nothing is wanted then.  That lasts until an
+ * whose last batch was 'whole', nothing is wanted then but what 'guards', except
+ * what is refused of that.  That lasts until an
  * owner that wants the flow changes, or flow_table_forget_present() is
  * called. */
 

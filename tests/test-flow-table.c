@@ -2,7 +2,8 @@
 /* Tests flow-table.c by commands on stdin, one a line:
  *
  *     replace ID FLOW[; FLOW]...   the owner ID wants these flows
- *     whole ID FLOW[; FLOW]...     the same, of no use but together
+ *     whole ID FLOW[; FLOW]...     the same, of no use but together; one with
+ *                                  "guard" before it forbids
  *     remove ID                    the owner ID wants none
  *     present ID FLOW[; FLOW]...   the switch has these flows
  *     forget                       it is not known what the switch has
@@ -128,7 +129,9 @@ do_command(struct flow_table *ft, struct flow_deltas *deltas, char *line)
             if (!strcmp(command, "present")) {
                 add_present(ft, cookie, flow);
             } else {
-                flow_batch_add(&batch, "%s", flow);
+                flow += strspn(flow, " ");
+                batch.guards = !strncmp(flow, "guard ", 6);
+                flow_batch_add(&batch, "%s", flow + (batch.guards ? 6 : 0));
             }
         }
         batch.whole = !strcmp(command, "whole");
