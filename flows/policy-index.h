@@ -155,9 +155,10 @@ void policy_index_clear_dirty(struct policy_index *);
 
 /* The priority of a conjunction's flows.  A flow can carry some 4,000
  * conjunctions, and one address may be in more rules: so rules are spread over
- * several priorities where there are many.  With each 1,500 rules more there is
- * one priority more, to which half of the rules of one other move, and never
- * fewer while the agent runs.  One that is started has as many as it needs. */
+ * several priorities where there are many.  With each 1,500 rules more there
+ * is one priority more, to which half of the rules of one other move, and
+ * never fewer while the agent runs.  One that is started has as many as it
+ * needs. */
 int policy_index_priority(const struct policy_index *,
                           const struct policy_conj *);
 
