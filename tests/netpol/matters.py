@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which connections tell something about a cluster's policies."""
 
+import itertools
+import json
+
 from generate import OUTSIDE, STRANGERS, UNSERVED
 from judge import Judge, network
 
 PROTOCOLS = ["TCP", "UDP", "SCTP"]
-
-# How many ports of a protocol to look at, by lot, between two pods, and
-# between a pod and what is none: at the start of a case, and after its changes.
-MANY = 65536, 1
-FEW = 1, 1
 
 # How many containers without identity to look at.
 CONTAINERS = 10
@@ -23,7 +21,7 @@ class Rules:
         self.known = {}
 
     def of(self, direction, end):
-        """The rules of the policies that isolate the End, None if it is not
+        """The (policy, rule) pairs that isolate the End, None if it is not
         isolated."""
         if not end.pod:
             return None
@@ -31,45 +29,97 @@ class Rules:
         if key not in self.known:
             policies = Judge().isolating(self.cluster, direction, end)
             self.known[key] = [
-                rule for policy in policies
+                (policy, rule) for policy in policies
                 for rule in policy["spec"].get(direction.lower()) or []
             ] if policies else None
         return self.known[key]
 
-    def ports_between(self, source, target, rng, limits):
-        """Yields (protocol, port) for those that matter from End to End.  One
-        is enough where no policy has a say."""
-        both = [self.of("Egress", source), self.of("Ingress", target)]
-        if both == [None, None]:
-            yield rng.choice(PROTOCOLS), UNSERVED
-            return
-        items = [item for rules in both for rule in rules or []
-                 for item in rule.get("ports") or []]
-        limit = limits[0 if source.pod and target.pod else 1]
+    def between(self, source, target):
+        """What the rules have to say from End to End, None if no policy has a
+        say: for each direction None, or two lists of what rules call ports,
+        of those that are about the other end and of the others."""
+        found = []
+        for rules, peers_member, peer in (
+                (self.of("Egress", source), "to", target),
+                (self.of("Ingress", target), "from", source)):
+            lists = [], []
+            for policy, rule in rules or []:
+                about = Judge().peers_match(self.cluster, policy,
+                                            rule.get(peers_member), peer)
+                lists[0 if about else 1].append(rule.get("ports") or [])
+            found.append(None if rules is None else lists)
+        return None if found == [None, None] else found
+
+
+def ports_between(said, target, rng):
+    """The set of (protocol, port) that matter, where rules have said that: of
+    each set of ports that the rules about the two ends do not tell apart, one
+    at least, and one of each rule that is not about them."""
+    near = [items for lists in said or [] if lists for items in lists[0]]
+    far = [items for lists in said or [] if lists for items in lists[1]]
+    found = {one_of(items, target, rng) for items in far}
+    if any(near):
         for protocol in PROTOCOLS:
-            found = ports(items, target, protocol, rng)
-            for port in rng.sample(found, min(limit, len(found))):
-                yield protocol, port
+            found |= {(protocol, port)
+                      for port in ports(said, target, protocol, rng)}
+    return found or {(rng.choice(PROTOCOLS), UNSERVED)}
 
 
-def ports(items, target, protocol, rng):
-    """Both sides of each edge of the ports that the items allow for the
-    protocol, what names in them stand for with any protocol, one number that
-    is another protocol's, and one that nobody speaks of."""
-    served = target.pod["ports"] if target.pod else []
-    found, others = {UNSERVED}, []
-    for item in items:
-        port = item.get("port")
-        if isinstance(port, str):
-            found |= {one["port"] for one in served
-                      if one.get("name") == port}
-        elif port and (item.get("protocol") or "TCP") == protocol:
-            last = item.get("endPort", port)
-            found |= {port - 1, port, last, last + 1}
-        elif port:
-            others.append(port)
-    found |= set(rng.sample(others, min(1, len(others))))
-    return sorted(port for port in found if 0 < port < 65536)
+def numbers_of(item, target):
+    """The ports of a rule's item, as a range for range()."""
+    port = item.get("port", UNSERVED)
+    if isinstance(port, str):
+        return [one["port"] for one in (
+            target.pod["ports"] if target.pod else [])
+                if one.get("name") == port]
+    return range(port, item.get("endPort", port) + 1)
+
+
+def one_of(items, target, rng):
+    """Some port that a rule would allow."""
+    item = rng.choice(items) if items else {"protocol": rng.choice(PROTOCOLS)}
+    return (item.get("protocol") or "TCP",
+            rng.choice(numbers_of(item, target) or [UNSERVED]))
+
+
+def ports(said, target, protocol, rng):
+    """Both sides of each edge of what a direction allows for the protocol,
+    where the other one allows it too, so that it shows; one port at least of
+    each item; what names stand for with any protocol; one number that is
+    another protocol's; and one that nobody speaks of."""
+    def allows(which, port):
+        return said[which] is None or any(
+            Judge().ports_match(items, target, port, protocol)
+            for items in said[which][0])
+
+    named, ranges, others, found = set(), [], set(), set()
+    for this, lists in enumerate(said):
+        for item in (item for items in lists and lists[0] or []
+                     for item in items):
+            numbers = numbers_of(item, target)
+            if isinstance(item.get("port"), str):
+                named |= set(numbers)
+            elif "port" not in item:
+                continue
+            elif (item.get("protocol") or "TCP") != protocol:
+                others.add(numbers[0])
+            else:
+                ranges.append(numbers)
+                for edge in ((numbers[0] - 1, numbers[0]),
+                             (numbers[-1], numbers[-1] + 1)):
+                    if allows(this, edge[0]) != allows(this, edge[1]):
+                        found |= {side for side in edge
+                                  if allows(not this, side)}
+    found = {port for port in found | named if 0 < port < 65536}
+    for numbers in ranges:
+        if not any(port in numbers for port in found):
+            found.add(rng.choice(numbers))
+    if others - named:
+        found.add(rng.choice(sorted(others - named)))
+    if all(port in named or any(port in numbers for numbers in ranges)
+           for port in found):
+        found.add(UNSERVED)
+    return found
 
 
 def usable(where, cluster):
@@ -93,7 +143,7 @@ def edges(cidr):
 def at_edges(rules, peers_member):
     """Yields (address, port, protocol) for the addresses at the edges of the
     rules' blocks, with a port that the rule allows."""
-    for rule in rules or []:
+    for _, rule in rules or []:
         item = (rule.get("ports") or [{}])[0]
         for peer in rule.get(peers_member) or []:
             block = peer.get("ipBlock")
@@ -126,31 +176,38 @@ def to_edges(cluster, rules, inside, rng):
             yield tuple(connection)
 
 
-def connections(cluster, inside, rng, limits):
+def connections(cluster, inside, rng, known):
     """Yields each probe that may tell something, without its result: between
     all ends at each port that matters to the rules between them, and between
     pods and the edges of their rules' blocks.  A pod that speaks to itself
     sends nothing into the network; between what is no pod there is nothing to
     judge.  "inside" says of an address that is nobody's whether it is a
     container's without identity, True, a host's outside, False, or cannot be
-    either, None."""
+    either, None.  "known" is at first empty, and remembers what rules said
+    before a change: where they say the same, one port is drawn by lot."""
     rules = Rules(cluster)
     pods = sorted(cluster.pods)
-    found = set()
+    found, before = set(), dict(known)
+    known.clear()
     for family in 4, 6:
         strange = [where for where in OUTSIDE[family] + STRANGERS[family]
                    if not cluster.end_of_address(where).pod]
         nodes = ["node:%s" % name for name in sorted(cluster.nodes)]
         ends = {name: cluster.end(name, family)
                 for name in pods + nodes + strange}
-        for source in ends:
-            for target in ends:
-                if ends[source] == ends[target] or not (
-                        ends[source].pod or ends[target].pod):
-                    continue
-                for protocol, port in rules.ports_between(
-                        ends[source], ends[target], rng, limits):
-                    found.add((source, target, port, protocol, family))
+        for source, target in itertools.permutations(ends, 2):
+            if ends[source] == ends[target] or not (
+                    ends[source].pod or ends[target].pod):
+                continue
+            said = rules.between(ends[source], ends[target])
+            chosen = sorted(ports_between(said, ends[target], rng))
+            key = source, target, ends[source].address, ends[target].address
+            known[key] = json.dumps([said, ends[target].pod
+                                     and ends[target].pod["ports"]])
+            if known[key] == before.get(key):
+                chosen = [rng.choice(chosen)]
+            for protocol, port in chosen:
+                found.add((source, target, port, protocol, family))
     found |= set(to_edges(cluster, rules, inside, rng))
     for source, target, port, protocol, family in sorted(found):
         yield {"from": source, "to": target, "port": port,

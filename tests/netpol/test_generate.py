@@ -7,6 +7,7 @@ mutants.py, and that a failing case becomes small."""
 import copy
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ sys.dont_write_bytecode = True
 import edits
 import generate
 import judge
+import matters
 import mutants
 import shrink
 import test_judge
@@ -278,6 +280,16 @@ class Mutants(unittest.TestCase):
                     disagrees(case, judge_class, cluster_class)
                     for case in cases))
 
+    def test_found_by_what_matters(self):
+        """The few probes of matters.py show it too, but for those of a pod to
+        itself, which it leaves out."""
+        cases = [matters_case(seed) for seed in range(1, 21)]
+        for name, (judge_class, cluster_class) in mutants.MUTANTS.items():
+            with self.subTest(name):
+                self.assertEqual(any(
+                    disagrees(case, judge_class, cluster_class)
+                    for case in cases), name != "LoopbackBlocked")
+
     def test_found_by_table(self):
         """The table of test_judge.py finds those among them that judge."""
         for name, (judge_class, _) in mutants.MUTANTS.items():
@@ -295,6 +307,20 @@ class Mutants(unittest.TestCase):
     def test_judge_itself(self):
         self.assertFalse(any(disagrees(case, judge.Judge, judge.Cluster)
                              for case in CASES))
+
+
+def matters_case(seed):
+    """A case with the probes of matters.py."""
+    chosen = options("--sctp --strangers --steps 2 --probes 0")
+    chosen.size = "medium" if seed % 10 == 9 else "small"
+    case = generate.generate(seed, chosen)
+    rng, known = random.Random(seed), {}
+    for _, cluster, probes in judge.stages(case):
+        probes[:] = [
+            generate.judged(cluster, probe) for probe in matters.connections(
+                cluster, lambda where: None if str(where).startswith(
+                    ("10.10.", "fd00:10:10:")) else False, rng, known)]
+    return case
 
 
 def disagrees(case, judge_class, cluster_class):
