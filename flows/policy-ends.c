@@ -106,7 +106,10 @@ static void
 identity_destroy(struct policy_index *pi, struct identity *identity)
 {
     for (size_t i = 0; i < identity->n_members; i++) {
-        index_policy_set_stale(pi, identity->members[i].policy);
+        struct index_policy *ip = identity->members[i].policy;
+
+        hmapx_find_and_delete(&ip->identities, identity);
+        index_policy_set_stale(pi, ip);
     }
     index_add_removed(pi, compile_identity_cookie(identity));
     ovs_list_remove(&identity->dirty_node);

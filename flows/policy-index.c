@@ -147,6 +147,7 @@ policy_index_destroy(struct policy_index *pi)
     HMAP_FOR_EACH_SAFE (ip, hmap_node, &pi->policies) {
         index_policy_remove_rules(pi, ip);
         hmap_remove(&pi->policies, &ip->hmap_node);
+        hmapx_destroy(&ip->identities);
         free(ip->namespace);
         free(ip->name);
         free(ip);

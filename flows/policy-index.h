@@ -27,6 +27,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "agent/ip.h"
+#include "hmapx.h"
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"
 #include "smap.h"
@@ -77,6 +78,7 @@ struct index_policy {
     struct index_rule *rules[POLICY_N_SIDES]; /* As in the policy. */
     size_t n_rules[POLICY_N_SIDES];
     bool named;                 /* Some rule has ports with names. */
+    struct hmapx identities;    /* If 'named', those that take part. */
 };
 
 /* What an identity is to a policy. */

@@ -146,6 +146,9 @@ evaluate(struct policy_index *pi, struct identity *identity,
     size_t n_new = identity->n_members - n_before;
     size_t n_old = 0, n_kept = 0;
     bool same = true;
+    if (n_new && ip->named) {
+        hmapx_add(&ip->identities, identity);
+    }
     for (size_t i = 0; i < n_before; i++) {
         const struct index_member *m = &identity->members[i];
 
@@ -166,6 +169,9 @@ evaluate(struct policy_index *pi, struct identity *identity,
         }
     }
     identity->n_members = n_kept;
+    if (!n_new) {
+        hmapx_find_and_delete(&ip->identities, identity);
+    }
     index_policy_set_stale(pi, ip);
     return true;
 }

@@ -207,6 +207,7 @@ index_update_policy(struct policy_index *pi, const struct model *model,
         index_policy_remove_rules(pi, ip);
         memset(ip->n_rules, 0, sizeof ip->n_rules);
         memset(ip->rules, 0, sizeof ip->rules);
+        hmapx_clear(&ip->identities);
     } else if (current) {
         ip = xzalloc(sizeof *ip);
         ip->namespace = xstrdup(obj->namespace);
@@ -214,6 +215,7 @@ index_update_policy(struct policy_index *pi, const struct model *model,
         ip->id = current->id;
         ovs_list_init(&ip->dirty_node);
         ovs_list_init(&ip->stale_node);
+        hmapx_init(&ip->identities);
         hmap_insert(&pi->policies, &ip->hmap_node,
                     index_names_hash(ip->namespace, ip->name));
     } else {
@@ -231,6 +233,7 @@ index_update_policy(struct policy_index *pi, const struct model *model,
         index_list_leave(&ip->dirty_node);
         index_list_leave(&ip->stale_node);
         hmap_remove(&pi->policies, &ip->hmap_node);
+        hmapx_destroy(&ip->identities);
         free(ip->namespace);
         free(ip->name);
         free(ip);
@@ -251,16 +254,17 @@ compare_numbers(const void *a_, const void *b_)
 /* Lists in '*numbers' the numbers that port 'port' of rule 'r' has among the
  * identities it may lead to; returns how many there are. */
 static size_t
-collect_numbers(const struct policy_index *pi, const struct index_policy *ip,
-                enum policy_side side, int r, const struct policy_port *port,
-                uint16_t **numbers)
+collect_numbers(const struct index_policy *ip, enum policy_side side, int r,
+                const struct policy_port *port, uint16_t **numbers)
 {
     int role = side == POLICY_INGRESS ? -1 : r;
-    const struct identity *identity;
+    const struct hmapx_node *node;
     size_t n = 0, allocated = 0;
 
     *numbers = NULL;
-    HMAP_FOR_EACH (identity, key_node, &pi->identities) {
+    HMAPX_FOR_EACH (node, &ip->identities) {
+        const struct identity *identity = node->data;
+
         for (size_t i = 0; i < identity->n_members; i++) {
             const struct index_member *m = &identity->members[i];
 
@@ -315,8 +319,7 @@ refresh_rule(struct policy_index *pi, struct index_policy *ip,
         if (!spec->ports[j].name) {
             continue;
         }
-        size_t n = collect_numbers(pi, ip, side, r, &spec->ports[j],
-                                   &numbers);
+        size_t n = collect_numbers(ip, side, r, &spec->ports[j], &numbers);
         for (size_t i = 0; i < n; i++) {
             while (i_old < n_old
                    && (old[i_old]->port < j
