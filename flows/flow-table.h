@@ -147,8 +147,8 @@ void flow_delta_to_stats(const struct flow_delta *,
  * No version of a flow that the switch refuses is wanted any more, so that one
  * from before, that may allow what the new one would not, goes.  Of an owner
  * whose last batch was 'whole', nothing is wanted then but what 'guards',
- * except what is refused of that.  This lasts until an owner that wants the flow
- * changes, or flow_table_forget_present() is called. */
+ * except what is refused of that.  This lasts until an owner that wants the
+ * flow changes, or flow_table_forget_present() is called. */
 
 struct flow_refusal {
     struct hmap_node node;      /* In flow_table_refusals(). */
