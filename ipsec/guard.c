@@ -55,6 +55,7 @@ struct guard {
     struct guard_status status;
 };
 
+static int drop_what_waits(char **errorp);
 static void sync_xfrm(struct guard *);
 static void read_counters(struct guard *);
 static void update_status(struct guard *);
@@ -497,6 +498,10 @@ guard_run(struct guard *guard)
     if (poll) {
         guard->next_poll = time_msec() + POLL_INTERVAL;
         if (guard->wanted.tunnels.n) {
+            char *error = NULL;
+
+            guard->xfrm_repairs += drop_what_waits(&error) > 0;
+            free(error);        /* sync_xfrm() has told. */
             read_counters(guard);
         }
     }
@@ -536,6 +541,19 @@ guard_remove(void)
     return xfrm_error;
 }
 
+/* Has the kernel drop what finds no SA.  What waits for one (up to 100 s, in
+ * the queue of a policy) leaves as the policies of a later time say, past all
+ * that was decided since: in clear, if they are gone with the tunnel.  Returns
+ * 1 if that was not so, 0 if it was, or -1 with an error that the caller
+ * frees. */
+static int
+drop_what_waits(char **errorp)
+{
+    return sysctl_set("core/xfrm_larval_drop", NULL, "1",
+                      "what waits for an SA may leave in clear later",
+                      errorp);
+}
+
 /* Puts the second layer in place, and starts to watch it. */
 static void
 sync_xfrm(struct guard *guard)
@@ -553,8 +571,7 @@ sync_xfrm(struct guard *guard)
                            &guard->xfrm_events));
     }
     if (guard->wanted.tunnels.n) {
-        ignore(sysctl_set("core/xfrm_larval_drop", NULL, "0", "packets wait "
-                          "while an SA is set up", &error));
+        drop_what_waits(&error);
     }
     char *sync_error = guard_xfrm_sync(&guard->wanted, &missing);
     if (sync_error) {
