@@ -99,6 +99,18 @@ dump_once(struct nl_sock *sock, struct ofpbuf *request,
     return error ? error : interrupted ? EINTR : 0;
 }
 
+int
+nlsock_dump_all(int protocol, uint16_t type, struct ofpbuf *replies)
+{
+    struct ofpbuf request;
+
+    ofpbuf_init(&request, 0);
+    nl_msg_put_nlmsghdr(&request, 0, type, 0);
+    int error = nlsock_dump(protocol, &request, replies);
+    ofpbuf_uninit(&request);
+    return error;
+}
+
 bool
 nlsock_events(struct nl_sock *sock,
               void (*cb)(const struct ofpbuf *msg, void *aux), void *aux)

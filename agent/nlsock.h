@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "openvswitch/compiler.h"
 
 struct nl_sock;
@@ -27,6 +28,10 @@ int nlsock_open(int protocol, const unsigned int groups[], size_t n,
  * again.  Returns 0 or a positive errno value; EINTR where the dump never
  * came to an end undisturbed. */
 int nlsock_dump(int protocol, struct ofpbuf *request, struct ofpbuf *replies);
+
+/* The same with a request that is no more than its 'type', so that it asks for
+ * everything: XFRM takes what else there is for attributes. */
+int nlsock_dump_all(int protocol, uint16_t type, struct ofpbuf *replies);
 
 /* Calls 'cb' with each message that waits at 'sock', up to a bound; what is
  * left makes nl_sock_wait() return at once.  Returns true where the kernel

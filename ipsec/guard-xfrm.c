@@ -146,20 +146,6 @@ set_error(struct sync *sync, int error, const char *what)
     }
 }
 
-/* Lists all that 'type' asks for. */
-static int
-dump(uint16_t type, struct ofpbuf *replies)
-{
-    struct ofpbuf request;
-
-    /* Without a header: the kernel would take it for attributes. */
-    ofpbuf_init(&request, 0);
-    nl_msg_put_nlmsghdr(&request, 0, type, NLM_F_REQUEST);
-    int error = nlsock_dump(NETLINK_XFRM, &request, replies);
-    ofpbuf_uninit(&request);
-    return error;
-}
-
 /* Policies. */
 
 static uint16_t
@@ -335,7 +321,7 @@ guard_xfrm_read(struct guard_wanted *wanted)
     struct ofpbuf replies, msg;
 
     ofpbuf_init(&replies, 4096);
-    int error = dump(XFRM_MSG_GETPOLICY, &replies);
+    int error = nlsock_dump_all(NETLINK_XFRM, XFRM_MSG_GETPOLICY, &replies);
     struct ofpbuf rest = replies;
     while (!error && nl_msg_next(&rest, &msg)) {
         struct xfrm_userpolicy_info p;
@@ -420,7 +406,7 @@ sync_policies(struct sync *sync, const struct guard_wanted *wanted)
     struct ofpbuf replies, msg;
 
     ofpbuf_init(&replies, 4096);
-    int error = dump(XFRM_MSG_GETPOLICY, &replies);
+    int error = nlsock_dump_all(NETLINK_XFRM, XFRM_MSG_GETPOLICY, &replies);
     set_error(sync, error, "list XFRM policies");
 
     struct ofpbuf rest = replies;
@@ -468,7 +454,7 @@ guard_xfrm_format_unprotected(const struct guard_wanted *wanted, size_t max,
     size_t n = 0;
 
     ofpbuf_init(&replies, 4096);
-    int error = dump(XFRM_MSG_GETPOLICY, &replies);
+    int error = nlsock_dump_all(NETLINK_XFRM, XFRM_MSG_GETPOLICY, &replies);
     struct ofpbuf rest = replies;
     while (!error && nl_msg_next(&rest, &msg)) {
         struct xfrm_userpolicy_info p;
@@ -571,7 +557,7 @@ sync_states(struct sync *sync, const struct guard_wanted *wanted)
     struct ofpbuf replies, msg;
 
     ofpbuf_init(&replies, 4096);
-    int error = dump(XFRM_MSG_GETSA, &replies);
+    int error = nlsock_dump_all(NETLINK_XFRM, XFRM_MSG_GETSA, &replies);
     set_error(sync, error, "list XFRM states");
 
     struct ofpbuf rest = replies;

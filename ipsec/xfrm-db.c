@@ -161,28 +161,15 @@ xfrm_db_parse(struct xfrm_db *db, const struct ofpbuf *msgs)
     }
 }
 
-static int
-dump(uint16_t type, struct ofpbuf *replies)
-{
-    struct ofpbuf request;
-
-    /* Without a header: the kernel would take it for attributes. */
-    ofpbuf_init(&request, 0);
-    nl_msg_put_nlmsghdr(&request, 0, type, NLM_F_REQUEST);
-    int error = nlsock_dump(NETLINK_XFRM, &request, replies);
-    ofpbuf_uninit(&request);
-    return error;
-}
-
 int
 xfrm_db_read(struct xfrm_db *db)
 {
     struct ofpbuf replies;
 
     ofpbuf_init(&replies, 16384);
-    int error = dump(XFRM_MSG_GETPOLICY, &replies);
+    int error = nlsock_dump_all(NETLINK_XFRM, XFRM_MSG_GETPOLICY, &replies);
     if (!error) {
-        error = dump(XFRM_MSG_GETSA, &replies);
+        error = nlsock_dump_all(NETLINK_XFRM, XFRM_MSG_GETSA, &replies);
     }
     if (!error) {
         xfrm_db_parse(db, &replies);
