@@ -31,7 +31,9 @@
 /* Refused flows that "status" lists at most. */
 #define MAX_REFUSALS 50
 
-/* Someone who waits for the model's change 'seqno' to be in force. */
+/* Someone who waits for the model's change 'seqno' to be in force, or for a
+ * recomputation, which concerns flows alone: that must be seen to change
+ * nothing also where IPsec is refused or charon is away. */
 struct waiter {
     struct ovs_list list_node;  /* In 'waiters'. */
     struct unixctl_conn *conn;
@@ -319,8 +321,8 @@ control_run(struct lateend *d)
 
     control_verify_run(d);
     LIST_FOR_EACH_SAFE (w, list_node, &waiters) {
-        if (!lateend_is_synced(d, w->seqno, NULL)
-            || (w->recompute && !d->sync.compiled)) {
+        if (!(w->recompute ? lateend_flows_are_synced(d, w->seqno)
+              : lateend_is_synced(d, w->seqno, NULL))) {
             continue;
         }
         struct json *json = json_object_create();

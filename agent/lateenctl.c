@@ -94,7 +94,7 @@ static const struct command commands[] = {
     { "wait", "--for=synced",
       "wait until all that is known is in the switch, the host and IPsec",
       NULL },
-    { "recompute", "", "compute everything again; it must change nothing",
+    { "recompute", "", "compute all flows again; it must change nothing",
       NULL },
     { NULL, NULL, NULL, NULL }
 };

@@ -434,6 +434,13 @@ sync_flows(struct lateend *d)
 }
 
 bool
+lateend_flows_are_synced(const struct lateend *d, uint64_t seqno)
+{
+    return (d->sync.compiled && d->sync.seen >= seqno
+            && ofctrl_realized(d->ofctrl) >= flow_table_seqno(d->flow_table));
+}
+
+bool
 lateend_is_synced(const struct lateend *d, uint64_t seqno,
                   const char **missing)
 {
@@ -448,9 +455,7 @@ lateend_is_synced(const struct lateend *d, uint64_t seqno,
         what = "the cluster has no Node object of this node's name";
     } else if (!facts->ready) {
         what = "Open vSwitch's database is not as wanted";
-    } else if (d->sync.seen < seqno
-               || (ofctrl_realized(d->ofctrl)
-                   < flow_table_seqno(d->flow_table))) {
+    } else if (!lateend_flows_are_synced(d, seqno)) {
         what = "flows are not in the switch";
     } else if (!host->in_place || host->seqno < seqno) {
         what = "the host is not as wanted";

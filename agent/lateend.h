@@ -44,6 +44,10 @@ struct lateend {
     struct ike *ike;
 };
 
+/* Whether the flows of the model, up to its change 'seqno', have been compiled
+ * and are in the switch, whatever becomes of the host and IPsec. */
+bool lateend_flows_are_synced(const struct lateend *, uint64_t seqno);
+
 /* Whether everything that the model holds, up to its change 'seqno', is in
  * the switch, the host and IPsec.  If not, and 'missing' is nonnull, what is
  * waited for goes there, as a static string. */
