@@ -40,6 +40,8 @@ TESTSUITE_AT = \
 	tests/build.at \
 	tests/compile.at \
 	tests/fuzz.at \
+	tests/completion.at \
+	tests/fuzz-targets.at \
 	tests/flow-table.at \
 	tests/macros.at \
 	tests/notify.at \
