@@ -33,15 +33,16 @@ lateen_test_LDADD = $(LATEEN_LIBS)
 # ----------
 #
 # One per privilege: tests/testsuite needs none, the system suites need root.
-# tests/vms-testsuite needs none either, but several virtual machines at once.
+# tests/vms-testsuite needs none either, but virtual machines of its own, and
+# tests/fuzz-testsuite needs clang.
 TESTSUITE_AT = \
 	tests/testsuite.at \
 	tests/lateen-macros.at \
 	tests/build.at \
 	tests/compile.at \
-	tests/fuzz.at \
 	tests/completion.at \
 	tests/fuzz-targets.at \
+	tests/fuzz.at \
 	tests/flow-table.at \
 	tests/macros.at \
 	tests/notify.at \
@@ -60,6 +61,9 @@ SYSTEM_TESTSUITE_AT = \
 	tests/system-mtu.at \
 	tests/system-phases.at \
 	tests/system-verify.at \
+	tests/fuzz-targets.at \
+	tests/fuzz-testsuite.at \
+	tests/demo.at \
 	tests/vms-testsuite.at \
 	tests/vms.at
 
@@ -87,6 +91,7 @@ TESTSUITE = $(srcdir)/tests/testsuite
 SYSTEM_TESTSUITES = \
 	$(srcdir)/tests/system-userspace-testsuite \
 	$(srcdir)/tests/system-kernel-testsuite \
+	$(srcdir)/tests/fuzz-testsuite \
 	$(srcdir)/tests/vms-testsuite
 
 EXTRA_DIST += \
@@ -94,6 +99,7 @@ EXTRA_DIST += \
 	tests/testsuite \
 	tests/system-userspace-testsuite \
 	tests/system-kernel-testsuite \
+	tests/fuzz-testsuite \
 	tests/vms-testsuite \
 	tests/package.m4 \
 	tests/atlocal.in
@@ -243,10 +249,36 @@ fuzz_ike_LDFLAGS = $(FUZZ_LINK)
 fuzz_ike_LDADD = $(JANSSON_LIBS)
 EXTRA_DIST += tests/fuzz/ike.corpus
 
+FUZZ_TARGETS += fuzz-control fuzz-ike-edge
+FUZZ_NO_KERNEL = \
+	-Wl,--wrap=nlsock_open,--wrap=nlsock_dump,--wrap=nlsock_dump_all \
+	-Wl,--wrap=nlsock_events
+fuzz_control_SOURCES = \
+	tests/fuzz/control.c \
+	tests/fuzz/no-kernel.c \
+	$(FUZZ_MAIN)
+fuzz_control_LDFLAGS = $(FUZZ_LINK) $(FUZZ_NO_KERNEL)
+fuzz_control_LDADD = $(LATEEN_LIBS)
+fuzz_ike_edge_SOURCES = \
+	tests/fuzz/ike-edge.c \
+	tests/fuzz/no-kernel.c \
+	$(FUZZ_MAIN)
+fuzz_ike_edge_LDFLAGS = $(FUZZ_LINK) $(FUZZ_NO_KERNEL) \
+	-Wl,--wrap=socketpair,--wrap=posix_spawn,--wrap=waitpid,--wrap=kill
+fuzz_ike_edge_LDADD = $(LATEEN_LIBS)
+EXTRA_DIST += tests/fuzz/control.corpus tests/fuzz/ike-edge.corpus
+
 .PHONY: fuzz-targets
 fuzz-targets: variants/src.stamp
 	$(call MAKE_VARIANT,fuzz,CC=clang --enable-fuzzer --enable-sanitizers)
 	$(AM_V_at)echo 'Fuzz targets:' $(FUZZ_TARGETS:%=variants/fuzz/%)
+
+# LATEEN_FUZZ_SECONDS says how long each is run.
+.PHONY: check-fuzz
+check-fuzz: fuzz-targets $(srcdir)/tests/fuzz-testsuite
+	cd variants/fuzz && \
+	$(SHELL) '$(abs_top_srcdir)/tests/fuzz-testsuite' -C tests \
+	    AUTOTEST_PATH='$(abs_top_builddir)/variants/fuzz' $(TESTSUITEFLAGS)
 
 # Measuring
 # ---------
