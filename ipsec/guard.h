@@ -3,8 +3,9 @@
  * =========
  *
  * Stops clear text between nodes, by two layers that know nothing of one
- * another, nor of the IKE daemon.  Either alone is enough; both stand before
- * a tunnel port exists, and stay when every daemon is gone:
+ * another, nor of the IKE daemon.  Either alone is enough (doc/guard.rst has
+ * an exception); both stand before a tunnel port exists, and stay when every
+ * daemon is gone:
  *
  *   1. The nftables table "inet lateen_guard" drops tunnel packets that have
  *      not been, or are not about to be, transformed by IPsec; what the host
