@@ -48,6 +48,8 @@ static const char *const counter_meanings[GUARD_N_COUNTERS] = {
         "than the gateway",
     [GUARD_STRAY_IN] = "pods' packets came in by another device than the "
         "gateway",
+    [GUARD_SMUGGLED] = "something else than tunnel packets came in by a "
+        "tunnel's SA",
     [GUARD_BLOCKED_OUT] = "packets were to leave without the SA's policy "
         "being there",
     [GUARD_BLOCKED_IN] = "packets came in without the SA's policy being "

@@ -12,7 +12,7 @@
 struct nft_table;
 
 /* The counters that nftables keeps come first. */
-#define GUARD_N_NFT_COUNTERS (GUARD_STRAY_IN + 1)
+#define GUARD_N_NFT_COUNTERS (GUARD_SMUGGLED + 1)
 
 struct guard_alarm {
     uint64_t packets[GUARD_N_COUNTERS]; /* As read last. */

@@ -17,6 +17,7 @@
 #include "agent/nft.h"
 #include "agent/nlsock.h"
 #include "agent/sysctl.h"
+#include "conns.h"
 #include "guard-alarm.h"
 #include "guard-xfrm.h"
 #include "netlink-socket.h"
@@ -313,6 +314,23 @@ format_stray_in(const struct guard_wanted *wanted, struct ds *ds)
     }
 }
 
+/* The SAs' own selectors let in more than the tunnel's packets.  Those of UDP
+ * tunnels are for both directions: who may be sent to at the tunnel's port may
+ * send from it, to any port.  And the kernel compares what comes in by an SA
+ * in transport mode with the policies that there are for it: where there is
+ * none, as for TCP, it lets it pass. */
+static void
+format_smuggled(const struct guard_wanted *wanted, struct ds *ds)
+{
+    for (size_t i = 0; i < wanted->tunnels.n; i++) {
+        format_tunnel(&wanted->tunnels.elems[i], ds);
+        ds_put_cstr(ds, " return\n");
+    }
+    ds_put_format(ds, "    ipsec in reqid 0x%x-0x%x",
+                  CONNS_REQID, CONNS_REQID + 0xffffff);
+    format_drop(GUARD_SMUGGLED, ds);
+}
+
 /* ESP and IKE, if 'condition'. */
 static void
 format_ipsec_rules(const char *condition, struct ds *ds)
@@ -376,6 +394,7 @@ guard_wanted_format_nft(const struct guard_wanted *wanted, struct ds *ds)
                 "    type filter hook prerouting priority -300;\n");
     format_notrack_rules(wanted, " meta ipsec exists", ds);
     format_stray_in(wanted, ds);
+    format_smuggled(wanted, ds);
     ds_put_cstr(ds, "  }\n"
                 "  chain forwarding {\n"
                 "    type filter hook forward priority -300;\n");

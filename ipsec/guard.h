@@ -3,13 +3,15 @@
  * =========
  *
  * Stops clear text between nodes, by two layers that know nothing of one
- * another, nor of the IKE daemon.  Either alone is enough; both stand before
- * a tunnel port exists, and stay when every daemon is gone:
+ * another, nor of the IKE daemon.  Either alone is enough (doc/guard.rst has
+ * an exception); both stand before a tunnel port exists, and stay when every
+ * daemon is gone:
  *
  *   1. The nftables table "inet lateen_guard" drops tunnel packets that have
  *      not been, or are not about to be, transformed by IPsec; what the host
- *      would forward to a tunnel, ESP or IKE port on a pod's behalf; and
- *      packets of the pods' networks on any device but the gateway.
+ *      would forward to a tunnel, ESP or IKE port on a pod's behalf; packets
+ *      of the pods' networks on any device but the gateway; and whatever else
+ *      than tunnel packets comes in by the tunnel's SAs.
  *   2. XFRM policies of the lowest precedence block the tunnel's protocol for
  *      everybody.  The policies of the SAs, which have a better priority,
  *      make the exceptions.  (GRE over IPv6 needs more: guard-xfrm.h.)
@@ -90,6 +92,8 @@ void guard_wanted_format_nft(const struct guard_wanted *, struct ds *);
      * another device than the gateway. */                                  \
     GUARD_COUNTER(STRAY_OUT, "stray-out")                                   \
     GUARD_COUNTER(STRAY_IN, "stray-in")                                     \
+    /* nftables: what had come in by a tunnel's SA was no tunnel packet. */ \
+    GUARD_COUNTER(SMUGGLED, "smuggled")                                     \
     /* XFRM: packets that a blocking policy stopped (the kernel counts all  \
      * such policies together). */                                          \
     GUARD_COUNTER(BLOCKED_OUT, "blocked-out")                               \

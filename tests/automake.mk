@@ -185,6 +185,7 @@ SYSTEM_TESTSUITE_AT += \
 	tests/system-ike-auth.at \
 	tests/system-ike-macros.at \
 	tests/system-ike.at \
+	tests/system-others.at \
 	tests/system-xfrm-esp.at \
 	tests/system-xfrm.at
 
