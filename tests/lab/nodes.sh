@@ -218,6 +218,12 @@ stop_daemon() {
     [ -s "$1" ] || return 0
     pid=$(cat "$1")
     kill "-${2:-TERM}" "$pid" 2>/dev/null || return 0
+    # As systemd does it: charon hangs on its way out now and then.
+    for _ in $(seq 300); do
+        ! has_ended "$pid" || return 0
+        sleep 0.1
+    done
+    kill -KILL "$pid" 2>/dev/null || :
     wait_until 60 "the end of process $pid ($1)" has_ended "$pid"
 }
 
