@@ -46,7 +46,8 @@ struct flow_batch {
     size_t n;
     size_t allocated;
     bool whole;                 /* Each is of no use without the others. */
-    bool guards;                /* What is added now is, it forbids. */
+    bool guards;                /* What is added now forbids: it is wanted also
+                                 * if the owner's other flows are not. */
 };
 
 void flow_batch_init(struct flow_batch *, struct flow_table *);

@@ -179,7 +179,7 @@ choose_reqid(const char *peer, const uint32_t *taken, size_t n)
     }
     hash = (hash >> 24) ^ (hash & 0xffffff);
     for (;; hash += 2) {
-        uint32_t reqid = CONNS_REQID | (hash & 0xfffffe);
+        uint32_t reqid = CONNS_REQID | (hash & (CONNS_N_REQIDS - 2));
         size_t i;
 
         for (i = 0; i < n && taken[i] != reqid; i++) {

@@ -30,9 +30,10 @@ struct x509;
 /* Priority of the children's policies; a smaller number wins. */
 #define CONNS_PRIORITY 16
 
-/* The children's reqids are from here to CONNS_REQID + 0xffffff.  charon
+/* The children's reqids are so many from here on, a power of two.  charon
  * itself counts from 1. */
-#define CONNS_REQID 0x4c000000
+#define CONNS_REQID 0x4c000000u
+#define CONNS_N_REQIDS 0x1000000u
 
 /* Puts into '*conns', an empty map, the body of each connection by its name.
  * None if the cluster has no node 'self', or IPsec is off.  Nodes know each

@@ -327,7 +327,7 @@ format_smuggled(const struct guard_wanted *wanted, struct ds *ds)
         ds_put_cstr(ds, " return\n");
     }
     ds_put_format(ds, "    ipsec in reqid 0x%x-0x%x",
-                  CONNS_REQID, CONNS_REQID + 0xffffff);
+                  CONNS_REQID, CONNS_REQID + CONNS_N_REQIDS - 1);
     format_drop(GUARD_SMUGGLED, ds);
 }
 
@@ -560,7 +560,7 @@ guard_remove(void)
     return xfrm_error;
 }
 
-/* Has the kernel drop what finds no SA.  What waits for one (up to 100 s, in
+/* Has the kernel drop what finds no SA.  What waits for one (for minutes, in
  * the queue of a policy) leaves as the policies of a later time say, past all
  * that was decided since: in clear, if they are gone with the tunnel.  Returns
  * 1 if that was not so, 0 if it was, or -1 with an error that the caller

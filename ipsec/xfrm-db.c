@@ -34,7 +34,7 @@ xfrm_db_clear(struct xfrm_db *db)
 static bool
 is_our_reqid(uint32_t reqid)
 {
-    return (reqid & 0xff000000) == CONNS_REQID;
+    return reqid - CONNS_REQID < CONNS_N_REQIDS;
 }
 
 static struct in6_addr
