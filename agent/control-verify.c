@@ -26,10 +26,10 @@ control_verify(struct unixctl_conn *conn, int argc, const char *argv[],
     const struct lateend *d = d_;
     struct host_uplink uplink;
 
-    if (d->config->ipsec_mode == IPSEC_OFF) {
-        unixctl_command_reply_error(conn, "ipsec is off in the "
-                                    "configuration of this node");
-    } else if (verify) {
+    if (control_refuses_ipsec(d, conn)) {
+        return;
+    }
+    if (verify) {
         unixctl_command_reply_error(conn, "another one is under way; try "
                                     "again in a few seconds");
     } else if (!host_find_uplink(d->host, &d->tunnel_ip, &uplink)) {

@@ -31,15 +31,22 @@
 /* Refused flows that "status" lists at most. */
 #define MAX_REFUSALS 50
 
-/* Someone who waits for the model's change 'seqno' to be in force, or for a
- * recomputation, which concerns flows alone: that must be seen to change
- * nothing also where IPsec is refused or charon is away. */
+enum wait_for {
+    WAIT_SYNCED,
+    WAIT_ENCRYPTED,             /* That, and SAs with all peers. */
+    WAIT_RECOMPUTED,            /* Flows alone: that must be seen to change
+                                 * nothing also where IPsec is refused or
+                                 * charon is away. */
+};
+
+/* Someone who waits for the model's change 'seqno' to be in force. */
 struct waiter {
     struct ovs_list list_node;  /* In 'waiters'. */
     struct unixctl_conn *conn;
     uint64_t seqno;             /* Of the model. */
-    bool recompute;             /* Asked for a recomputation. */
-    uint64_t flows_before;      /* The flow table's seqno, for that. */
+    enum wait_for what;
+    uint64_t flows_before;      /* The flow table's seqno, for a
+                                 * recomputation. */
 };
 
 static struct ovs_list waiters = OVS_LIST_INITIALIZER(&waiters);
@@ -267,40 +274,57 @@ control_pods(struct unixctl_conn *conn, int argc OVS_UNUSED,
     reply_by_name(conn, rows);
 }
 
+bool
+control_refuses_ipsec(const struct lateend *d, struct unixctl_conn *conn)
+{
+    if (d->config->ipsec_mode == IPSEC_OFF) {
+        unixctl_command_reply_error(conn, "ipsec is off in the "
+                                    "configuration of this node");
+        return true;
+    }
+    return false;
+}
+
 static void
 control_ipsec(struct unixctl_conn *conn, int argc OVS_UNUSED,
               const char *argv[] OVS_UNUSED, void *d_)
 {
     const struct lateend *d = d_;
 
-    if (d->config->ipsec_mode == IPSEC_OFF) {
-        unixctl_command_reply_error(conn, "ipsec is off in the "
-                                    "configuration of this node");
-        return;
+    if (!control_refuses_ipsec(d, conn)) {
+        reply(conn, ike_status_to_json(d->ike));
     }
-    reply(conn, ike_status_to_json(d->ike));
 }
 
 /* wait, recompute */
 
 static void
-add_waiter(struct lateend *d, struct unixctl_conn *conn, bool recompute)
+add_waiter(struct lateend *d, struct unixctl_conn *conn, enum wait_for what)
 {
     struct waiter *w = xmalloc(sizeof *w);
 
     w->conn = conn;
     w->seqno = d->model.seqno;
-    w->recompute = recompute;
+    w->what = what;
     w->flows_before = flow_table_seqno(d->flow_table);
     ovs_list_push_back(&waiters, &w->list_node);
     poll_immediate_wake();
 }
 
 static void
-control_wait_command(struct unixctl_conn *conn, int argc OVS_UNUSED,
-                     const char *argv[] OVS_UNUSED, void *d)
+control_wait_command(struct unixctl_conn *conn, int argc,
+                     const char *argv[], void *d_)
 {
-    add_waiter(d, conn, false);
+    struct lateend *d = d_;
+
+    if (argc < 3 || !strcmp(argv[2], "synced")) {
+        add_waiter(d, conn, WAIT_SYNCED);
+    } else if (strcmp(argv[2], "encrypted")) {
+        unixctl_command_reply_error(conn, "there is only \"synced\" and "
+                                    "\"encrypted\" to wait for");
+    } else if (!control_refuses_ipsec(d, conn)) {
+        add_waiter(d, conn, WAIT_ENCRYPTED);
+    }
 }
 
 static void
@@ -311,7 +335,7 @@ control_recompute(struct unixctl_conn *conn, int argc OVS_UNUSED,
 
     sync_recompute(&d->sync);
     ofctrl_reread(d->ofctrl);
-    add_waiter(d, conn, true);
+    add_waiter(d, conn, WAIT_RECOMPUTED);
 }
 
 void
@@ -321,16 +345,21 @@ control_run(struct lateend *d)
 
     control_verify_run(d);
     LIST_FOR_EACH_SAFE (w, list_node, &waiters) {
-        if (!(w->recompute ? lateend_flows_are_synced(d, w->seqno)
-              : lateend_is_synced(d, w->seqno, NULL))) {
+        if (!(w->what == WAIT_RECOMPUTED
+              ? lateend_flows_are_synced(d, w->seqno)
+              : lateend_is_synced(d, w->seqno, NULL))
+            || (w->what == WAIT_ENCRYPTED && !ike_all_up(d->ike))) {
             continue;
         }
         struct json *json = json_object_create();
-        if (w->recompute) {
+        if (w->what == WAIT_RECOMPUTED) {
             put_integer(json, "changes", (flow_table_seqno(d->flow_table)
                                           - w->flows_before));
         } else {
             put_bool(json, "synced", true);
+            if (w->what == WAIT_ENCRYPTED) {
+                put_bool(json, "encrypted", true);
+            }
         }
         reply(w->conn, json);
         ovs_list_remove(&w->list_node);
@@ -352,7 +381,7 @@ control_init(struct lateend *d)
     unixctl_command_register("nodes", "", 0, 0, control_nodes, d);
     unixctl_command_register("pods", "", 0, 0, control_pods, d);
     unixctl_command_register("ipsec", "", 0, 0, control_ipsec, d);
-    unixctl_command_register("wait", "for synced", 0, 2,
+    unixctl_command_register("wait", "for synced|encrypted", 0, 2,
                              control_wait_command, d);
     control_verify_init(d);
     control_flows_init(d);

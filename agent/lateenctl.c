@@ -91,8 +91,9 @@ static const struct command commands[] = {
     { "ipsec verify", "[PEER]", "prove by probes that what passes between "
       "this node and its peers\n        is encrypted; the exit status is 1 "
       "where that is not proven", verify_columns },
-    { "wait", "--for=synced",
-      "wait until all that is known is in the switch, the host and IPsec",
+    { "wait", "--for=synced | --for=encrypted",
+      "wait until all that is known is in the switch, the host and IPsec;\n"
+      "        or, moreover, until packets to all peers can leave encrypted",
       NULL },
     { "recompute", "", "compute all flows again; it must change nothing",
       NULL },
@@ -415,8 +416,9 @@ main(int argc, char *argv[])
             command->name, argv[optind]);
     }
     if (!strcmp(command->name, "wait")) {
-        if (!filter || strcmp(filter, "for") || strcmp(args[1], "synced")) {
-            die(2, "wait needs --for=synced");
+        if (!filter || strcmp(filter, "for")
+            || (strcmp(args[1], "synced") && strcmp(args[1], "encrypted"))) {
+            die(2, "wait needs --for=synced or --for=encrypted");
         }
     } else if (filter && (strcmp(command->name, "flows")
                           || !strcmp(filter, "for"))) {

@@ -52,7 +52,7 @@ _lateenctl()
         words=$(_lateenctl_names nodes 1)
         ;;
     --for)
-        words="synced"
+        words="synced encrypted"
         ;;
     *)
         case $command in
@@ -61,7 +61,7 @@ _lateenctl()
         ipsec) words="verify" ;;
         "ipsec verify") words=$(_lateenctl_names nodes 1) ;;
         flows) words="--pod --policy --node --table" ;;
-        wait) words="--for=synced" ;;
+        wait) words="--for=synced --for=encrypted" ;;
         esac
         words+=" $options"
         ;;

@@ -68,6 +68,19 @@ ike_realized(const struct ike *ike)
     return true;
 }
 
+bool
+ike_all_up(const struct ike *ike)
+{
+    const struct shash_node *node;
+
+    SHASH_FOR_EACH (node, &ike->conns) {
+        if (ike_conn_state(node->data) != IKE_UP) {
+            return false;
+        }
+    }
+    return ike_realized(ike);
+}
+
 /* What keeps all connections from working. */
 static const char *
 common_error(const struct ike *ike)

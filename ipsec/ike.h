@@ -56,6 +56,9 @@ bool ike_permits_tunnel(const struct ike *);
 /* Whether charon holds everything that is wanted, and nothing else of ours. */
 bool ike_realized(const struct ike *);
 
+/* The same, and whether there are SAs with all peers. */
+bool ike_all_up(const struct ike *);
+
 /* What is wrong with charon, a key or certificate, or will be, in words; NULL
  * if nothing is. */
 const char *ike_last_error(const struct ike *);

@@ -392,6 +392,14 @@ cmd_up() {
         chmod +x "${run%/*}/boot"
         sync
     fi
+    # The first packet between nodes is to pass.
+    if [ "$ipsec" = required ] && [ "$kernel_libipsec" = no ]; then
+        for node in $(nodes); do
+            in_node "$node" lateenctl --timeout=120 wait --for=encrypted \
+                >/dev/null
+        done
+    fi
+    say "up: $(nodes | tr '\n' ' ')"
 }
 
 # What a node does at boot.
@@ -424,7 +432,6 @@ up_nodes() {
             in_node "$node" lateenctl --timeout=60 wait --for=synced >/dev/null
         fi
     done
-    say "up: $(nodes | tr '\n' ' ')"
 }
 
 # The machine has crashed; what is on its disk comes up again.

@@ -226,6 +226,7 @@ class First:
 
     @staticmethod
     def traces():
+        wait()                  # Somebody may have left just now.
         lines = run_in("n1", "ip", "-br", "link")
         lines += run_in("n1", "env", "OVS_RUNDIR=%s/n1/ovs" % RUN, "sh", "-c",
                         "ovs-vsctl list-ports br-int; "
