@@ -195,6 +195,8 @@ control_status(struct unixctl_conn *conn, int argc OVS_UNUSED,
     struct json *ipsec = json_object_create();
     put_string(ipsec, "mode", (d->config->ipsec_mode == IPSEC_REQUIRED
                                ? "required" : "off"));
+    put_bool(ipsec, "inPlace", (d->config->ipsec_mode == IPSEC_REQUIRED
+                                && ike_realized(d->ike)));
     put(ipsec, "repairs", ike_repairs_to_json(d->ike));
     put_string(ipsec, "error", ike_last_error(d->ike));
     put(json, "ipsec", ipsec);

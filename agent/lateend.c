@@ -594,8 +594,8 @@ run_agent(const struct options *options)
             guard_seqno = d.model.seqno;
             guard_due = false;
         }
-        guard_run(d.guard);
         ike_run(d.ike, d.source_synced ? &d.model : NULL, d.config, d.node);
+        guard_run(d.guard);
         want_ovsdb(&d);
         host_run(d.host, d.source_synced ? &d.model : NULL, d.config,
                  config_changed, d.node, &d.tunnel_ip, d.mtu);

@@ -29,6 +29,10 @@ VLOG_DEFINE_THIS_MODULE(ike_client);
 /* How long charon may take for an answer, in ms. */
 #define ANSWER_TIMEOUT 10000
 
+/* Questions that lateen-ike has at a time, so that charon need not wait for
+ * either of us. */
+#define MAX_AHEAD 32
+
 /* An answer about a thousand peers is far smaller. */
 #define MAX_LINE (64 * 1024 * 1024)
 
@@ -47,10 +51,11 @@ struct ike_client {
 
     pid_t pid;                  /* 0 while no process runs. */
     int fd;                     /* Its standard input and output. */
-    struct ovs_list questions;  /* The first one is under way if 'sent'. */
-    bool sent;
-    size_t written;             /* Bytes of the first one's line. */
-    long long int deadline;     /* For its answer, in ms. */
+    struct ovs_list questions;  /* In the order of their answers. */
+    struct question *next;      /* The first not wholly written, or NULL. */
+    size_t n_ahead;             /* Those before that. */
+    size_t written;             /* Bytes of its line. */
+    long long int deadline;     /* For the next answer, in ms. */
     unsigned int next_id;
     struct ds input;            /* A line that is not complete yet. */
 };
@@ -92,8 +97,10 @@ stop_process(struct ike_client *client)
         close(client->fd);
         client->fd = -1;
     }
-    client->sent = false;
-    client->written = 0;
+    client->next = (ovs_list_is_empty(&client->questions) ? NULL
+                    : CONTAINER_OF(ovs_list_front(&client->questions),
+                                   struct question, list_node));
+    client->n_ahead = client->written = 0;
     ds_clear(&client->input);
     return status;
 }
@@ -124,6 +131,7 @@ ike_client_reset(struct ike_client *client, const char *error)
     /* The callbacks may ask new ones. */
     ovs_list_move(&questions, &client->questions);
     ovs_list_init(&client->questions);
+    client->next = NULL;
     if (client->event_cb) {
         client->event_cb(NULL, NULL, error, client->aux);
     }
@@ -169,6 +177,9 @@ ask(struct ike_client *client, struct json *object, const struct psk *psk,
     strcpy(p, "\n");
     free(text);
     ovs_list_push_back(&client->questions, &q->list_node);
+    if (!client->next) {
+        client->next = q;
+    }
     poll_immediate_wake();
 }
 
@@ -283,7 +294,7 @@ take_line(struct ike_client *client, const char *line)
         json_destroy(object);
         return;
     }
-    if (!client->sent) {
+    if (!client->n_ahead) {
         VLOG_WARN("lateen-ike answers without a question");
         json_destroy(object);
         return;
@@ -305,8 +316,8 @@ take_line(struct ike_client *client, const char *line)
         q = CONTAINER_OF(ovs_list_pop_front(&client->questions),
                          struct question, list_node);
         ovs_list_init(&q->list_node);
-        client->sent = false;
-        client->written = 0;
+        client->n_ahead--;
+        client->deadline = time_msec() + ANSWER_TIMEOUT;
         if (q->cb) {
             q->cb(error ? NULL : reply, error ? NULL : events, error, q->aux);
         }
@@ -352,21 +363,30 @@ receive(struct ike_client *client)
 static void
 transmit(struct ike_client *client)
 {
-    struct question *q = CONTAINER_OF(ovs_list_front(&client->questions),
-                                      struct question, list_node);
-    size_t size = strlen(q->line);
+    while (client->next && client->n_ahead < MAX_AHEAD) {
+        struct question *q = client->next;
+        size_t size = strlen(q->line);
 
-    while (client->written < size) {
-        ssize_t n = send(client->fd, q->line + client->written,
-                         size - client->written, MSG_NOSIGNAL);
-
-        if (n < 0) {
-            if (errno != EAGAIN && errno != EINTR) {
-                ike_client_reset(client, "lateen-ike has ended");
-            }
-            return;
+        if (!client->n_ahead && !client->written) {
+            client->deadline = time_msec() + ANSWER_TIMEOUT;
         }
-        client->written += n;
+        while (client->written < size) {
+            ssize_t n = send(client->fd, q->line + client->written,
+                             size - client->written, MSG_NOSIGNAL);
+
+            if (n < 0) {
+                if (errno != EAGAIN && errno != EINTR) {
+                    ike_client_reset(client, "lateen-ike has ended");
+                }
+                return;
+            }
+            client->written += n;
+        }
+        client->written = 0;
+        client->n_ahead++;
+        client->next = (&q->list_node == ovs_list_back(&client->questions)
+                        ? NULL : CONTAINER_OF(q->list_node.next,
+                                              struct question, list_node));
     }
 }
 
@@ -386,13 +406,9 @@ ike_client_run(struct ike_client *client)
             return;
         }
     }
-    if (!client->sent) {
-        client->sent = true;
-        client->written = 0;
-        client->deadline = time_msec() + ANSWER_TIMEOUT;
-    }
     transmit(client);
-    if (client->pid && client->sent && time_msec() >= client->deadline) {
+    if (client->pid && ike_client_is_busy(client)
+        && time_msec() >= client->deadline) {
         ike_client_reset(client, "charon did not answer in time");
     }
 }
@@ -400,21 +416,17 @@ ike_client_run(struct ike_client *client)
 void
 ike_client_wait(struct ike_client *client)
 {
-    if (client->pid) {
-        poll_fd_wait(client->fd, POLLIN);
-    }
-    if (!ovs_list_is_empty(&client->questions)) {
-        const struct question *q
-            = CONTAINER_OF(ovs_list_front(&client->questions),
-                           struct question, list_node);
-
-        if (!client->sent) {
+    if (!client->pid) {
+        if (ike_client_is_busy(client)) {
             poll_immediate_wake();
-        } else {
-            if (client->written < strlen(q->line)) {
-                poll_fd_wait(client->fd, POLLOUT);
-            }
-            poll_timer_wait_until(client->deadline);
         }
+        return;
+    }
+    poll_fd_wait(client->fd, POLLIN);
+    if (ike_client_is_busy(client)) {
+        if (client->next && client->n_ahead < MAX_AHEAD) {
+            poll_fd_wait(client->fd, POLLOUT);
+        }
+        poll_timer_wait_until(client->deadline);
     }
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Keeps a lateen-ike process and asks it things.
  *
- * One question is under way at a time, the others wait in line.  A question
- * that is not answered in time costs the process its life, and all questions
- * fail; the next one starts another.  charon itself is never touched.
+ * Questions are answered one after the other.  One that is not answered in
+ * time costs the process its life, and all questions fail; the next one starts
+ * another.  charon itself is never touched.
  *
  * The process is $LATEEN_IKE, or LATEEN_LIBEXECDIR/lateen-ike. */
 
