@@ -296,11 +296,12 @@ settle_time(const struct ike_conn *conn)
     return is_starter(conn) ? SETTLE_TIME : SETTLE_OTHER;
 }
 
-/* Has charon end the IKE SA 'id', which another one has replaced.  That waits
- * for what is on its way in it; where the peer has ended it already, there is
- * no answer to that. */
+/* Has charon end the IKE SA 'id', which another one has replaced, unless that
+ * has 'begun' already.  That waits for what is on its way in it; where the
+ * peer has ended it before, or has never had it whole, there is no answer to
+ * that. */
 static void
-end_replaced(struct ike_conn *conn, const char *id)
+end_replaced(struct ike_conn *conn, const char *id, bool begun)
 {
     struct ike_renewal *r = &conn->renewal;
     unsigned int now = time_msec() / 1000;
@@ -309,9 +310,11 @@ end_replaced(struct ike_conn *conn, const char *id)
     if (asked && now < simap_get(&r->asked, id) + END_TIME) {
         return;
     }
-    VLOG_INFO("%s: %s IKE SA %s, which %s has replaced", conn->name,
-              asked ? "giving up" : "ending", id, r->current);
-    ike_terminate(conn->ike->client, "ike-id", id, asked);
+    if (asked || !begun) {
+        VLOG_INFO("%s: %s IKE SA %s, which %s has replaced", conn->name,
+                  asked ? "giving up" : "ending", id, r->current);
+        ike_terminate(conn->ike->client, "ike-id", id, asked);
+    }
     simap_put(&r->asked, id, now);
     ike_look_soon(conn->ike, time_msec() + END_TIME * 1000);
 }
@@ -332,7 +335,7 @@ end_sas(struct ike_conn *conn)
         if (r->current && !strcmp(id, r->current)) {
             continue;
         } else if (replaced) {
-            end_replaced(conn, id);
+            end_replaced(conn, id, false);
         } else if (simap_contains(&r->stale, id)
                    && (now / 1000 >= simap_get(&r->stale, id)
                        + ike->settings.renew_within)) {
@@ -340,6 +343,9 @@ end_sas(struct ike_conn *conn)
                       "time", conn->name, id);
             ike_terminate(ike->client, "ike-id", id, true);
         }
+    }
+    if (r->whole && conn->sas.ending) {
+        end_replaced(conn, conn->sas.ending, true);
     }
 }
 

@@ -33,6 +33,7 @@ ike_sas_clear(struct ike_sas *sas)
     free(sas->established);
     free(sas->children);
     free(sas->connecting);
+    free(sas->ending);
     memset(sas, 0, sizeof *sas);
 }
 
@@ -232,6 +233,9 @@ ike_sas_add(struct ike_sas *sas, const struct json *sa,
         sas->n_connecting++;
         free(sas->connecting);
         sas->connecting = xstrdup(get(sa, "uniqueid"));
+    } else if (!strcmp(get(sa, "state"), "DELETING")) {
+        free(sas->ending);
+        sas->ending = xstrdup(get(sa, "uniqueid"));
     }
     children = shash_find_data(json_object(sa), "child-sas");
     if (children && children->type == JSON_OBJECT) {

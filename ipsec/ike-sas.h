@@ -35,6 +35,8 @@ struct ike_sas {
     size_t n_established;
     size_t n_connecting;
     char *connecting;           /* charon's number of one of these. */
+    char *ending;               /* Its number of one whose end the peer has
+                                 * not confirmed yet. */
     int64_t age, rekey;         /* Of an established one, in seconds. */
     const char *misfit;         /* What of one is not as it is wanted, or
                                  * NULL. */
