@@ -274,10 +274,6 @@ sas_cb(const struct json *reply OVS_UNUSED, const struct json *events,
                 ike_set_string(&conn->trouble, NULL);
             }
         }
-        /* The peer has been quicker.  This one would only double it. */
-        if (conn->renewal.whole && conn->sas.connecting) {
-            ike_terminate(ike->client, "ike-id", conn->sas.connecting, true);
-        }
     }
 }
 

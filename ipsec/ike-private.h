@@ -63,6 +63,9 @@ struct ike_renewal {
                                  * or NULL. */
     long long int since;        /* When 'current' became what it is, */
     long long int whole;        /* and when it had all; 0 if it has not. */
+    char *doubling;             /* An IKE SA under way while that is so, or
+                                 * NULL, */
+    long long int doubling_since;   /* and since when. */
     struct ike_starts {
         unsigned int n;         /* Attempts since. */
         long long int next;     /* When to make another one. */
@@ -98,6 +101,7 @@ struct ike_keys {
     struct ike_key *keys;       /* The one that signs first. */
     size_t n;
     long long int next_look;    /* At the files. */
+    bool doubtful;              /* The last look found them wrong. */
     struct sset ours;           /* Names that this process has given. */
     struct svec held;           /* Names of those that charon holds, */
     struct svec sent;           /* that it is to hold once it has answered, */
@@ -116,6 +120,7 @@ struct ike_x509 {
     char *error;                /* What is wrong with the files, or NULL. */
     char *warning;              /* What will be, or NULL. */
     long long int next_look;    /* At the files. */
+    bool doubtful;              /* The last look found them wrong. */
     char *key;                  /* charon's name of the key, "" if it has not
                                  * got it yet; NULL if it is to be asked. */
     char *old_key;              /* That of one that is not used any more. */

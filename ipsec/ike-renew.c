@@ -47,6 +47,7 @@ VLOG_DEFINE_THIS_MODULE(ike_renew);
                                  * what is wanted; that may not help. */
 #define SETTLE_TIME 2000        /* From a whole IKE SA to the end of others; */
 #define SETTLE_OTHER 5000       /* where the peer should be quicker. */
+#define DOUBLING_TIME 5000      /* How long one may be under way beside it. */
 #define END_TIME 4              /* In s: how long its end may take. */
 
 /* Seconds of an IKE SA's "over_time", to which the generation is added. */
@@ -72,6 +73,7 @@ ike_renewal_destroy(struct ike_renewal *r)
     simap_destroy(&r->stale);
     free(r->current);
     free(r->prepared);
+    free(r->doubling);
 }
 
 void
@@ -349,6 +351,24 @@ end_sas(struct ike_conn *conn)
     }
 }
 
+/* Has charon give up the IKE SA that has been under way for some time while
+ * another one is whole.  Not at once: the peer may have it already, and would
+ * not be told of its end. */
+static void
+end_doubling(struct ike_conn *conn)
+{
+    struct ike_renewal *r = &conn->renewal;
+    const char *id = r->whole ? conn->sas.connecting : NULL;
+    long long int now = time_msec();
+
+    if (!nullable_string_is_equal(id, r->doubling)) {
+        ike_set_string(&r->doubling, id);
+        r->doubling_since = now;
+    } else if (id && now >= r->doubling_since + DOUBLING_TIME) {
+        ike_terminate(conn->ike->client, "ike-id", id, true);
+    }
+}
+
 void
 ike_conn_look(struct ike_conn *conn)
 {
@@ -380,6 +400,7 @@ ike_conn_look(struct ike_conn *conn)
         }
     }
     end_sas(conn);
+    end_doubling(conn);
 }
 
 /* Returns charon's number of the IKE SA at 'which' in 'sas', or NULL. */

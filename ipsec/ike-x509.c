@@ -24,7 +24,8 @@
 
 VLOG_DEFINE_THIS_MODULE(ike_x509);
 
-#define LOOK_INTERVAL 3000      /* Between looks at the files, in ms. */
+#define LOOK_INTERVAL 3000      /* Between looks at the files, in ms, */
+#define SECOND_LOOK 1000        /* and where they are wrong at the first. */
 
 void
 ike_x509_destroy(struct ike_x509 *x)
@@ -116,8 +117,16 @@ ike_x509_run(struct ike *ike, const char *self)
         return false;
     }
     x->next_look = time_msec() + LOOK_INTERVAL;
-    take_text(&x->error, x509_read(s->certificate, s->key, s->ca, s->crl, self,
-                                   &new), VLL_ERR);
+    char *error = x509_read(s->certificate, s->key, s->ca, s->crl, self, &new);
+    if (error && x->x509 && !x->error && !x->doubtful) {
+        /* Files are renewed one after the other: in a moment they may fit. */
+        x->doubtful = true;
+        x->next_look = time_msec() + SECOND_LOOK;
+        free(error);
+        return false;
+    }
+    x->doubtful = false;
+    take_text(&x->error, error, VLL_ERR);
     if (new) {
         take_text(&x->warning, nullable_xstrdup(new->warning), VLL_WARN);
     }
