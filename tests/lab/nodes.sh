@@ -515,6 +515,9 @@ cmd_exec() {
     fi
 }
 
+# The kernel keeps packets for tcpdump up to a second.
+capture_delay=1.1
+
 cmd_capture() {
     case ${1:-} in
     start)
@@ -529,8 +532,7 @@ cmd_capture() {
         ;;
     stop)
         [ -e "$run/capture.pid" ] || return 0
-        # What is on its way to tcpdump still belongs to the capture.
-        sleep 0.3
+        sleep $capture_delay
         stop_daemon "$run/capture.pid" INT
         rm "$run/capture.pid"
         grep -q '^0 packets dropped by kernel' "$run/log/tcpdump.out" || {
@@ -542,6 +544,7 @@ cmd_capture() {
     summary)
         [ -n "${2:-}" ] || [ -e "$run/capture.file" ] ||
             die "there is no capture; \"lab capture start FILE\" makes one"
+        [ ! -e "$run/capture.pid" ] || sleep $capture_delay
         python3 "$here/capture.py" "${2:-$(cat "$run/capture.file")}"
         ;;
     *)
