@@ -9,7 +9,7 @@
  * SAs.  When charon has been restarted, everything is loaded again at once.
  *
  * Whether packets can leave in clear is not decided here: the guard stops
- * them, and trap policies hold them until there is an SA.  So the state of a
+ * them, and trap policies let none pass without an SA.  So the state of a
  * peer is for people to read.  Only where charon cannot protect anything,
  * because its plugin kernel-libipsec keeps SAs out of the kernel,
  * ike_permits_tunnel() says so.
