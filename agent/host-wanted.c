@@ -483,24 +483,18 @@ format_masquerading(const struct ip_prefix_list *pods,
 static void
 format_judging(const struct ip_prefix_list *pods, struct ds *ds)
 {
-    const struct eth_addr mac = UNJUDGED_MAC;
-
-    ds_put_format(ds, "  chain unjudged {\n"
-                  "    type filter hook prerouting priority raw;\n"
-                  "    iifname \""HOST_GATEWAY"\" ether saddr "ETH_ADDR_FMT
-                  " meta mark set meta mark | 0x%x\n  }\n",
-                  ETH_ADDR_ARGS(mac), LATEEN_MARK_UNJUDGED);
     ds_put_format(ds, "  chain judging {\n"
                   "    type filter hook forward priority filter;\n"
                   "    meta mark & 0x%x != 0 oifname != \""HOST_GATEWAY"\" "
                   "drop\n  }\n", LATEEN_MARK_UNJUDGED);
-    ds_put_cstr(ds, "  chain judging-source {\n"
-                "    type filter hook postrouting priority 350;\n");
+    ds_put_format(ds, "  chain judging-source {\n"
+                  "    type filter hook postrouting priority 350;\n"
+                  "    meta mark & 0x%x == 0 return\n",
+                  LATEEN_MARK_UNJUDGED);
     for (int v4 = 1; v4 >= 0; v4--) {
         if (nft_has_family(pods, v4)) {
-            ds_put_format(ds, "    meta mark & 0x%x != 0 "
-                          "oifname \""HOST_GATEWAY"\" %s saddr != ",
-                          LATEEN_MARK_UNJUDGED, v4 ? "ip" : "ip6");
+            ds_put_format(ds, "    oifname \""HOST_GATEWAY"\" %s saddr != ",
+                          v4 ? "ip" : "ip6");
             nft_format_set(pods, v4, ds);
             ds_put_cstr(ds, " drop\n");
         }
@@ -515,13 +509,17 @@ format_judging(const struct ip_prefix_list *pods, struct ds *ds)
 static char *
 format_nat(const struct node *self, const struct config *config)
 {
+    const struct eth_addr unjudged = UNJUDGED_MAC;
     struct ds ds = DS_EMPTY_INITIALIZER;
 
     /* What comes in by a container's port belongs to the bridge.  Where its
      * datapath is in user space, the kernel gets a copy. */
-    ds_put_cstr(&ds, "  chain ports {\n"
-                "    type filter hook prerouting priority raw;\n"
-                "    iifname \""HOST_PORT_PREFIX"*\" drop\n  }\n");
+    ds_put_format(&ds, "  chain arriving {\n"
+                  "    type filter hook prerouting priority raw;\n"
+                  "    iifname \""HOST_PORT_PREFIX"*\" drop\n"
+                  "    iifname \""HOST_GATEWAY"\" ether saddr "ETH_ADDR_FMT
+                  " meta mark set meta mark | 0x%x\n  }\n",
+                  ETH_ADDR_ARGS(unjudged), LATEEN_MARK_UNJUDGED);
     ds_put_format(&ds, "  chain marking {\n"
                   "    type filter hook postrouting priority mangle;\n"
                   "    oifname \""HOST_GATEWAY"\" iif 0 fib saddr type local "

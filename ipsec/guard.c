@@ -38,6 +38,10 @@ VLOG_DEFINE_THIS_MODULE(guard);
  * again (see format_reroute()). */
 #define REROUTE_MARK 0x40000000
 
+/* Of these, what comes from pods or goes to them comes in or leaves.  Rules
+ * look at devices' names last: that takes longest. */
+#define LOCAL_DEVICES "{ \""HOST_GATEWAY"\", \"lo\" }"
+
 struct guard {
     struct guard_wanted wanted;
     bool has_wanted;            /* guard_set() has been called. */
@@ -167,18 +171,6 @@ format_tunnel_rules(const struct guard_wanted *wanted, const char *condition,
     }
 }
 
-/* Appends a rule for each tunnel: its packets, if 'condition', are none of
- * conntrack's business.  A tunnel's source port changes with what is inside,
- * so each connection of a pod would take an entry of the host, too. */
-static void
-format_notrack_rules(const struct guard_wanted *wanted, const char *condition,
-                     struct ds *ds)
-{
-    for (size_t i = 0; i < wanted->tunnels.n; i++) {
-        format_tunnel(&wanted->tunnels.elems[i], ds);
-        ds_put_format(ds, "%s notrack\n", condition);
-    }
-}
 
 /* Appends rules that drop the ICMP errors in which the kernel would quote what
  * IPsec has taken out of a tunnel packet, when the tunnel has no port: while
@@ -247,46 +239,76 @@ format_drop(enum guard_counter counter, struct ds *ds)
     ds_put_format(ds, " goto %s\n", guard_counter_name(counter));
 }
 
+/* Appends rules that keep conntrack away from the tunnels' packets, and from
+ * the ESP that they are in: those that come 'in' from peers, or go out to
+ * them.  A tunnel's source port changes with what is inside, so each
+ * connection of a pod would take an entry of the host, too; and it would cost
+ * time for each packet, for nothing. */
+static void
+format_notrack_rules(const struct guard_wanted *wanted, bool in,
+                     struct ds *ds)
+{
+    for (size_t i = 0; i < wanted->tunnels.n; i++) {
+        format_tunnel(&wanted->tunnels.elems[i], ds);
+        ds_put_cstr(ds, (in ? " meta ipsec exists notrack\n"
+                         : " notrack\n"));
+    }
+    for (int v4 = 1; v4 >= 0; v4--) {
+        if (nft_has_family(&wanted->peers, v4)) {
+            ds_put_cstr(ds, "    meta l4proto 50");
+            format_match(in ? "saddr" : "daddr", &wanted->peers, v4, ds);
+            ds_put_cstr(ds, " notrack\n");
+        }
+    }
+}
+
 /* Packets of the pods' networks on their way out.  Those to a pod leave by
- * the gateway or not at all.  Those from a pod leave with their own source as
- * replies to connections that came in from outside, to destinations that are
- * not masqueraded, or where nothing is.  What conntrack does not know cannot
- * be masqueraded: that is no alarm. */
+ * the gateway or not at all; those from a pod are unmasqueraded()'s. */
 static void
 format_stray_out(const struct guard_wanted *wanted, struct ds *ds)
 {
     const struct ip_prefix_list *pods = &wanted->pod_networks;
 
-    ds_put_cstr(ds, "    oifname { \""HOST_GATEWAY"\", \"lo\" } return\n");
     for (int v4 = 1; v4 >= 0; v4--) {
         if (nft_has_family(pods, v4)) {
             ds_put_cstr(ds, "   ");
             format_match("daddr", pods, v4, ds);
+            ds_put_cstr(ds, " oifname != "LOCAL_DEVICES);
             format_drop(GUARD_STRAY_OUT, ds);
         }
     }
+    for (int v4 = 1; wanted->masquerade && v4 >= 0; v4--) {
+        if (nft_has_family(pods, v4)) {
+            ds_put_cstr(ds, "   ");
+            format_match("saddr", pods, v4, ds);
+            ds_put_cstr(ds, " goto unmasqueraded\n");
+        }
+    }
+}
+
+/* Packets from a pod leave with their own source as replies to connections
+ * that came in from outside, to destinations that are not masqueraded, or
+ * where nothing is.  What conntrack does not know cannot be masqueraded: that
+ * is no alarm. */
+static void
+format_unmasqueraded(const struct guard_wanted *wanted, struct ds *ds)
+{
     if (!wanted->masquerade) {
         return;
     }
-    ds_put_cstr(ds, "    ct direction reply return\n");
+    ds_put_cstr(ds, "  chain unmasqueraded {\n"
+                "    oifname "LOCAL_DEVICES" return\n"
+                "    ct direction reply return\n");
     for (int v4 = 1; v4 >= 0; v4--) {
-        if (!nft_has_family(pods, v4)) {
-            continue;
-        }
-        for (int invalid = 1; invalid >= 0; invalid--) {
+        if (nft_has_family(&wanted->exceptions, v4)) {
             ds_put_cstr(ds, "   ");
-            format_match("saddr", pods, v4, ds);
-            if (nft_has_family(&wanted->exceptions, v4)) {
-                ds_put_cstr(ds, v4 ? " ip daddr != " : " ip6 daddr != ");
-                nft_format_set(&wanted->exceptions, v4, ds);
-            }
-            if (invalid) {
-                ds_put_cstr(ds, " ct state { invalid, untracked } drop\n");
-            } else {
-                format_drop(GUARD_STRAY_OUT, ds);
-            }
+            format_match("daddr", &wanted->exceptions, v4, ds);
+            ds_put_cstr(ds, " return\n");
         }
     }
+    ds_put_cstr(ds, "    ct state { invalid, untracked } drop\n   ");
+    format_drop(GUARD_STRAY_OUT, ds);
+    ds_put_cstr(ds, "  }\n");
 }
 
 /* Packets of the pods' networks that come in from elsewhere.  A client
@@ -297,18 +319,19 @@ format_stray_in(const struct guard_wanted *wanted, struct ds *ds)
 {
     const struct ip_prefix_list *pods = &wanted->pod_networks;
 
-    ds_put_cstr(ds, "    iifname { \""HOST_GATEWAY"\", \"lo\" } return\n");
     for (int v4 = 1; v4 >= 0; v4--) {
         if (!nft_has_family(pods, v4)) {
             continue;
         }
         ds_put_cstr(ds, "   ");
         format_match("saddr", pods, v4, ds);
+        ds_put_cstr(ds, " iifname != "LOCAL_DEVICES);
         format_drop(GUARD_STRAY_IN, ds);
         if (nft_has_family(&wanted->peers, v4)) {
             ds_put_cstr(ds, "   ");
-            format_match("saddr", &wanted->peers, v4, ds);
             format_match("daddr", pods, v4, ds);
+            format_match("saddr", &wanted->peers, v4, ds);
+            ds_put_cstr(ds, " iifname != "LOCAL_DEVICES);
             format_drop(GUARD_STRAY_IN, ds);
         }
     }
@@ -326,12 +349,13 @@ format_smuggled(const struct guard_wanted *wanted, struct ds *ds)
         format_tunnel(&wanted->tunnels.elems[i], ds);
         ds_put_cstr(ds, " return\n");
     }
-    ds_put_format(ds, "    ipsec in reqid 0x%x-0x%x",
+    ds_put_format(ds, "    ipsec in reqid 0x%x-0x%x "
+                  "iifname != "LOCAL_DEVICES,
                   CONNS_REQID, CONNS_REQID + CONNS_N_REQIDS - 1);
     format_drop(GUARD_SMUGGLED, ds);
 }
 
-/* ESP and IKE, if 'condition'. */
+/* ESP and IKE, if 'condition', which is "" or ends in a space. */
 static void
 format_ipsec_rules(const char *condition, struct ds *ds)
 {
@@ -340,7 +364,7 @@ format_ipsec_rules(const char *condition, struct ds *ds)
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
-        ds_put_format(ds, "    %s %s", condition, protocols[i]);
+        ds_put_format(ds, "    %s%s", condition, protocols[i]);
         format_drop(GUARD_FORWARDED, ds);
     }
 }
@@ -355,7 +379,7 @@ format_forward(const struct guard_wanted *wanted, struct ds *ds)
     format_tunnel_rules(wanted, "", GUARD_FORWARDED, ds);
     ds_put_cstr(ds, "    iifname != \""HOST_GATEWAY"\" return\n"
                 "    oifname \""HOST_GATEWAY"\" return\n");
-    format_ipsec_rules("ct status dnat", ds);
+    format_ipsec_rules("ct status dnat ", ds);
     for (int v4 = 1; v4 >= 0; v4--) {
         if (nft_has_family(&wanted->peers, v4)) {
             ds_put_cstr(ds, "   ");
@@ -371,6 +395,7 @@ guard_wanted_format_nft(const struct guard_wanted *wanted, struct ds *ds)
     for (int i = 0; i < GUARD_N_NFT_COUNTERS; i++) {
         guard_alarm_format_nft(i, ds);
     }
+    format_unmasqueraded(wanted, ds);
     format_reroute(wanted, ds);
 
     /* In postrouting, unlike in output, a packet that a trap policy holds is
@@ -383,16 +408,17 @@ guard_wanted_format_nft(const struct guard_wanted *wanted, struct ds *ds)
                 "  chain arriving {\n"
                 "    type filter hook input priority -300;\n");
     format_tunnel_rules(wanted, " meta ipsec missing", GUARD_CLEAR_IN, ds);
-    format_ipsec_rules("iifname \""HOST_GATEWAY"\"", ds);
+    ds_put_cstr(ds, "    iifname != \""HOST_GATEWAY"\" return\n");
+    format_ipsec_rules("", ds);
     ds_put_cstr(ds, "  }\n"
                 "  chain sending {\n"
                 "    type filter hook output priority -300;\n");
     format_quote_rules(wanted, ds);
-    format_notrack_rules(wanted, "", ds);
+    format_notrack_rules(wanted, false, ds);
     ds_put_cstr(ds, "  }\n"
                 "  chain straying {\n"
                 "    type filter hook prerouting priority -300;\n");
-    format_notrack_rules(wanted, " meta ipsec exists", ds);
+    format_notrack_rules(wanted, true, ds);
     format_stray_in(wanted, ds);
     format_smuggled(wanted, ds);
     ds_put_cstr(ds, "  }\n"

@@ -414,6 +414,14 @@ ike_client_run(struct ike_client *client)
 }
 
 void
+ike_client_flush(struct ike_client *client)
+{
+    if (client->pid) {
+        transmit(client);
+    }
+}
+
+void
 ike_client_wait(struct ike_client *client)
 {
     if (!client->pid) {

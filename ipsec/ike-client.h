@@ -58,6 +58,11 @@ void ike_client_register(struct ike_client *, struct json *names,
 bool ike_client_is_busy(const struct ike_client *);
 
 void ike_client_run(struct ike_client *);
+
+/* Passes on at once what was asked since ike_client_run(), so that charon
+ * works while the caller does other things; ike_client_run() would, too. */
+void ike_client_flush(struct ike_client *);
+
 void ike_client_wait(struct ike_client *);
 
 #endif /* ipsec/ike-client.h */

@@ -115,6 +115,14 @@ stats_cb(const struct json *reply, const struct json *events OVS_UNUSED,
         ike->link = LINK_REFUSED;
         return;
     }
+    if (has_plugin(reply, "forecast")
+        && ike->settings.mode == IPSEC_REQUIRED) {
+        VLOG_WARN("charon has loaded its plugin forecast, which reads every "
+                  "IPv4 packet on this node, and takes a third of the "
+                  "processor time that IPsec costs; where nobody needs it, "
+                  "set charon-systemd.plugins.forecast.load = no (or "
+                  "charon.plugins...) in strongswan.conf");
+    }
     ike_look(ike);
 }
 

@@ -250,6 +250,7 @@ ike_run(struct ike *ike, const struct model *model,
             ike_client_reset(ike->client, "IPsec is off");
         }
     }
+    ike_client_flush(ike->client);
 }
 
 void

@@ -163,6 +163,9 @@ charon-systemd {
   load_modular = yes
   plugins {
     include /etc/strongswan.d/charon/*.conf
+    forecast {
+      load = no
+    }
     kernel-libipsec {
       load = $kernel_libipsec
     }
