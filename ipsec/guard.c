@@ -95,7 +95,9 @@ guard_wanted_derive(const struct config *config, const struct model *model,
     MODEL_FOR_EACH (obj, MODEL_NODE, model) {
         const struct node *peer = node_cast(obj);
 
-        if (strcmp(obj->name, node)) {
+        if (!strcmp(obj->name, node)) {
+            add_prefixes(&peer->addresses, &wanted->own);
+        } else {
             add_prefixes(&peer->addresses, &wanted->peers);
             if (config->tunnel_external) {
                 add_prefixes(&peer->external_addresses, &wanted->peers);
@@ -144,6 +146,7 @@ guard_wanted_destroy(struct guard_wanted *wanted)
     ip_prefix_list_destroy(&wanted->pod_networks);
     ip_prefix_list_destroy(&wanted->exceptions);
     ip_prefix_list_destroy(&wanted->peers);
+    ip_prefix_list_destroy(&wanted->own);
 }
 
 /* Appends the beginning of a rule for the packets of 'tunnel'.  Protocols have
@@ -239,25 +242,28 @@ format_drop(enum guard_counter counter, struct ds *ds)
     ds_put_format(ds, " goto %s\n", guard_counter_name(counter));
 }
 
-/* Appends rules that keep conntrack away from the tunnels' packets, and from
- * the ESP that they are in: those that come 'in' from peers, or go out to
- * them.  A tunnel's source port changes with what is inside, so each
- * connection of a pod would take an entry of the host, too; and it would cost
- * time for each packet, for nothing. */
+/* Appends the beginning of a rule for what has come in by an SA of ours. */
 static void
-format_notrack_rules(const struct guard_wanted *wanted, bool in,
-                     struct ds *ds)
+format_from_sa(struct ds *ds)
 {
-    for (size_t i = 0; i < wanted->tunnels.n; i++) {
-        format_tunnel(&wanted->tunnels.elems[i], ds);
-        ds_put_cstr(ds, (in ? " meta ipsec exists notrack\n"
-                         : " notrack\n"));
-    }
+    ds_put_format(ds, " ipsec in reqid 0x%x-0x%x",
+                  CONNS_REQID, CONNS_REQID + CONNS_N_REQIDS - 1);
+}
+
+/* Appends rules for ESP between this node and its peers, on its way 'in' or
+ * out.  They end in 'statements', and save nearly all packets the way through
+ * what follows. */
+static void
+format_esp_rules(const struct guard_wanted *wanted, bool in,
+                 const char *statements, struct ds *ds)
+{
     for (int v4 = 1; v4 >= 0; v4--) {
-        if (nft_has_family(&wanted->peers, v4)) {
+        if (nft_has_family(&wanted->peers, v4)
+            && nft_has_family(&wanted->own, v4)) {
             ds_put_cstr(ds, "    meta l4proto 50");
             format_match(in ? "saddr" : "daddr", &wanted->peers, v4, ds);
-            ds_put_cstr(ds, " notrack\n");
+            format_match(in ? "daddr" : "saddr", &wanted->own, v4, ds);
+            ds_put_format(ds, " %s\n", statements);
         }
     }
 }
@@ -343,15 +349,11 @@ format_stray_in(const struct guard_wanted *wanted, struct ds *ds)
  * in transport mode with the policies that there are for it: where there is
  * none, as for TCP, it lets it pass. */
 static void
-format_smuggled(const struct guard_wanted *wanted, struct ds *ds)
+format_smuggled(struct ds *ds)
 {
-    for (size_t i = 0; i < wanted->tunnels.n; i++) {
-        format_tunnel(&wanted->tunnels.elems[i], ds);
-        ds_put_cstr(ds, " return\n");
-    }
-    ds_put_format(ds, "    ipsec in reqid 0x%x-0x%x "
-                  "iifname != "LOCAL_DEVICES,
-                  CONNS_REQID, CONNS_REQID + CONNS_N_REQIDS - 1);
+    ds_put_cstr(ds, "   ");
+    format_from_sa(ds);
+    ds_put_cstr(ds, " iifname != "LOCAL_DEVICES);
     format_drop(GUARD_SMUGGLED, ds);
 }
 
@@ -398,10 +400,15 @@ guard_wanted_format_nft(const struct guard_wanted *wanted, struct ds *ds)
     format_unmasqueraded(wanted, ds);
     format_reroute(wanted, ds);
 
-    /* In postrouting, unlike in output, a packet that a trap policy holds is
+    /* A tunnel's source port changes with what is inside, so each connection
+     * of a pod would take an entry of conntrack's; and there is nothing to be
+     * learned from the ESP that it is in.
+     *
+     * In postrouting, unlike in output, a packet that a trap policy holds is
      * not seen. */
     ds_put_cstr(ds, "  chain leaving {\n"
                 "    type filter hook postrouting priority 300;\n");
+    format_esp_rules(wanted, false, "accept", ds);
     format_tunnel_rules(wanted, " rt ipsec missing", GUARD_CLEAR_OUT, ds);
     format_stray_out(wanted, ds);
     ds_put_cstr(ds, "  }\n"
@@ -413,14 +420,23 @@ guard_wanted_format_nft(const struct guard_wanted *wanted, struct ds *ds)
     ds_put_cstr(ds, "  }\n"
                 "  chain sending {\n"
                 "    type filter hook output priority -300;\n");
+    format_esp_rules(wanted, false, "notrack accept", ds);
     format_quote_rules(wanted, ds);
-    format_notrack_rules(wanted, false, ds);
+    for (size_t i = 0; i < wanted->tunnels.n; i++) {
+        format_tunnel(&wanted->tunnels.elems[i], ds);
+        ds_put_cstr(ds, " notrack\n");
+    }
     ds_put_cstr(ds, "  }\n"
                 "  chain straying {\n"
                 "    type filter hook prerouting priority -300;\n");
-    format_notrack_rules(wanted, true, ds);
+    for (size_t i = 0; i < wanted->tunnels.n; i++) {
+        format_tunnel(&wanted->tunnels.elems[i], ds);
+        format_from_sa(ds);
+        ds_put_cstr(ds, " notrack accept\n");
+    }
+    format_esp_rules(wanted, true, "notrack accept", ds);
     format_stray_in(wanted, ds);
-    format_smuggled(wanted, ds);
+    format_smuggled(ds);
     ds_put_cstr(ds, "  }\n"
                 "  chain forwarding {\n"
                 "    type filter hook forward priority -300;\n");
@@ -513,6 +529,7 @@ guard_set(struct guard *guard, const struct guard_wanted *wanted)
     ip_prefix_list_clone(&guard->wanted.pod_networks, &wanted->pod_networks);
     ip_prefix_list_clone(&guard->wanted.exceptions, &wanted->exceptions);
     ip_prefix_list_clone(&guard->wanted.peers, &wanted->peers);
+    ip_prefix_list_clone(&guard->wanted.own, &wanted->own);
     guard->has_wanted = true;
 }
 
