@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "openvswitch/vlog.h"
+#include "unixctl.h"
 #include "util.h"
 
 struct lateen_test {
@@ -28,6 +29,16 @@ lateen_test_register(const char *name, const char *usage,
         tests = x2nrealloc(tests, &allocated_tests, sizeof *tests);
     }
     tests[n_tests++] = (struct lateen_test) { name, usage, function };
+}
+
+void
+lateen_test_ctl_set(struct unixctl_conn *conn, int argc OVS_UNUSED,
+                    const char *argv[] OVS_UNUSED, void *flag_)
+{
+    bool *flag = flag_;
+
+    *flag = true;
+    unixctl_command_reply(conn, NULL);
 }
 
 static int

@@ -6,6 +6,8 @@
 
 #include "openvswitch/compiler.h"
 
+struct unixctl_conn;
+
 /* A subcommand: 'argv[0]' is its name, and it returns the exit status. */
 typedef int lateen_test_func(int argc, char *argv[]);
 
@@ -13,6 +15,10 @@ typedef int lateen_test_func(int argc, char *argv[]);
  * literal strings). */
 void lateen_test_register(const char *name, const char *usage,
                           lateen_test_func *);
+
+/* A unixctl command: sets the "bool" at 'flag'. */
+void lateen_test_ctl_set(struct unixctl_conn *, int argc, const char *argv[],
+                         void *flag);
 
 /* At file level, registers FUNCTION as the subcommand NAME. */
 #define LATEEN_TEST_REGISTER(NAME, USAGE, FUNCTION)             \

@@ -226,16 +226,6 @@ ctl_set(struct unixctl_conn *conn, int argc OVS_UNUSED, const char *argv[],
     unixctl_command_reply(conn, NULL);
 }
 
-static void
-ctl_exit(struct unixctl_conn *conn, int argc OVS_UNUSED,
-         const char *argv[] OVS_UNUSED, void *r_)
-{
-    struct running *r = r_;
-
-    r->exit = true;
-    unixctl_command_reply(conn, NULL);
-}
-
 /* guard-run SOCKET NODE TUNNELS */
 static int
 test_guard_run(int argc, char *argv[])
@@ -254,7 +244,8 @@ test_guard_run(int argc, char *argv[])
     }
     unixctl_command_register("status", "", 0, 0, ctl_status, &r);
     unixctl_command_register("set", "TUNNELS", 1, 1, ctl_set, &r);
-    unixctl_command_register("exit", "", 0, 0, ctl_exit, &r);
+    unixctl_command_register("exit", "", 0, 0, lateen_test_ctl_set,
+                             &r.exit);
 
     char *counters_file = xasprintf("%s.counters", argv[1]);
     char *error = guard_create(counters_file, &r.guard);

@@ -167,26 +167,6 @@ ctl_remove_node(struct unixctl_conn *conn, int argc OVS_UNUSED,
     unixctl_command_reply(conn, NULL);
 }
 
-static void
-ctl_known(struct unixctl_conn *conn, int argc OVS_UNUSED,
-          const char *argv[] OVS_UNUSED, void *r_)
-{
-    struct running *r = r_;
-
-    r->known = true;
-    unixctl_command_reply(conn, NULL);
-}
-
-static void
-ctl_exit(struct unixctl_conn *conn, int argc OVS_UNUSED,
-         const char *argv[] OVS_UNUSED, void *r_)
-{
-    struct running *r = r_;
-
-    r->exit = true;
-    unixctl_command_reply(conn, NULL);
-}
-
 /* host-run SOCKET ADDRESS */
 static int
 test_host_run(int argc, char *argv[])
@@ -207,8 +187,10 @@ test_host_run(int argc, char *argv[])
     unixctl_command_register("repairs", "", 0, 0, ctl_repairs, &r);
     unixctl_command_register("node", "N FAMILIES", 2, 2, ctl_node, &r);
     unixctl_command_register("remove-node", "N", 1, 1, ctl_remove_node, &r);
-    unixctl_command_register("known", "", 0, 0, ctl_known, &r);
-    unixctl_command_register("exit", "", 0, 0, ctl_exit, &r);
+    unixctl_command_register("known", "", 0, 0, lateen_test_ctl_set,
+                             &r.known);
+    unixctl_command_register("exit", "", 0, 0, lateen_test_ctl_set,
+                             &r.exit);
 
     init_config(&config);
     model_init(&r.model);

@@ -334,26 +334,6 @@ ctl_config(struct unixctl_conn *conn, int argc OVS_UNUSED, const char *argv[],
     unixctl_command_reply(conn, NULL);
 }
 
-static void
-ctl_known(struct unixctl_conn *conn, int argc OVS_UNUSED,
-          const char *argv[] OVS_UNUSED, void *r_)
-{
-    struct running *r = r_;
-
-    r->known = true;
-    unixctl_command_reply(conn, NULL);
-}
-
-static void
-ctl_exit(struct unixctl_conn *conn, int argc OVS_UNUSED,
-         const char *argv[] OVS_UNUSED, void *r_)
-{
-    struct running *r = r_;
-
-    r->exit = true;
-    unixctl_command_reply(conn, NULL);
-}
-
 /* ike-run SOCKET VICI-SOCKET PSK-FILE SELF */
 static int
 test_ike_run(int argc, char *argv[])
@@ -378,8 +358,10 @@ test_ike_run(int argc, char *argv[])
     unixctl_command_register("node", "NODE=ADDRESS,...", 1, 1, ctl_node, &r);
     unixctl_command_register("tunnel", "TUNNEL", 1, 1, ctl_tunnel, &r);
     unixctl_command_register("config", "FILE", 1, 1, ctl_config, &r);
-    unixctl_command_register("known", "", 0, 0, ctl_known, &r);
-    unixctl_command_register("exit", "", 0, 0, ctl_exit, &r);
+    unixctl_command_register("known", "", 0, 0, lateen_test_ctl_set,
+                             &r.known);
+    unixctl_command_register("exit", "", 0, 0, lateen_test_ctl_set,
+                             &r.exit);
     if (unixctl_server_create(argv[1], &server)) {
         ovs_fatal(0, "cannot listen on %s", argv[1]);
     }
