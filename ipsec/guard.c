@@ -250,9 +250,9 @@ format_from_sa(struct ds *ds)
                   CONNS_REQID, CONNS_REQID + CONNS_N_REQIDS - 1);
 }
 
-/* Appends rules for ESP between this node and its peers, on its way 'in',
- * unless it has come in ESP itself, or out.  They end in 'statements', and
- * save nearly all packets the way through what follows. */
+/* Appends rules for ESP between this node and its peers, on its way 'in' or
+ * out.  They end in 'statements', and save nearly all packets the way through
+ * what follows. */
 static void
 format_esp_rules(const struct guard_wanted *wanted, bool in,
                  const char *statements, struct ds *ds)
@@ -263,8 +263,7 @@ format_esp_rules(const struct guard_wanted *wanted, bool in,
             ds_put_cstr(ds, "    meta l4proto 50");
             format_match(in ? "saddr" : "daddr", &wanted->peers, v4, ds);
             format_match(in ? "daddr" : "saddr", &wanted->own, v4, ds);
-            ds_put_format(ds, "%s %s\n", in ? " meta ipsec missing" : "",
-                          statements);
+            ds_put_format(ds, " %s\n", statements);
         }
     }
 }
