@@ -63,6 +63,7 @@ struct ike_renewal {
                                  * or NULL. */
     long long int since;        /* When 'current' became what it is, */
     long long int whole;        /* and when it had all; 0 if it has not. */
+    bool rivals;                /* Others were begun at the same time. */
     char *doubling;             /* An IKE SA under way while that is so, or
                                  * NULL, */
     long long int doubling_since;   /* and since when. */

@@ -38,6 +38,8 @@ VLOG_DEFINE_THIS_MODULE(ike_renew);
 /* Times, in ms. */
 #define OWN_GRACE 300           /* Before this node adds what it starts to an
                                  * IKE SA, which may come with it. */
+#define RIVAL_GRACE 2000        /* The same where the peer should first end
+                                 * another one. */
 #define OTHER_GRACE 4000        /* Before it starts what the peer should
                                  * have. */
 #define START_INTERVAL 10000    /* Between attempts. */
@@ -189,6 +191,17 @@ is_whole(const struct ike_conn *conn, const char *id)
     return true;
 }
 
+/* Whether 'sa' is not whole yet, and was begun at the same time as 'other':
+ * by the other node, most likely. */
+static bool
+is_rival(const struct ike_conn *conn, const struct ike_sa *sa,
+         const struct ike_sa *other)
+{
+    return (!simap_contains(&conn->renewal.stale, sa->id)
+            && llabs(sa->age - other->age) <= 2
+            && !is_whole(conn, sa->id));
+}
+
 /* Chooses the IKE SA that is to have all children: the newest.  Where both
  * nodes have begun one at the same time, which is newer may be seen in two
  * ways, so the smaller SPI decides. */
@@ -214,9 +227,7 @@ choose(const struct ike_conn *conn)
     for (size_t i = 0; i < conn->sas.n_established; i++) {
         const struct ike_sa *sa = &conn->sas.established[i];
 
-        if (!simap_contains(&r->stale, sa->id)
-            && llabs(sa->age - newest->age) <= 2
-            && !is_whole(conn, sa->id) && strcmp(sa->spi, best->spi) < 0) {
+        if (is_rival(conn, sa, newest) && strcmp(sa->spi, best->spi) < 0) {
             best = sa;
         }
     }
@@ -321,6 +332,28 @@ end_replaced(struct ike_conn *conn, const char *id, bool begun)
     ike_look_soon(conn->ike, time_msec() + END_TIME * 1000);
 }
 
+/* Where both nodes have begun an IKE SA, charon may add a child to either.  So
+ * those but 'chosen' end before that.  The node that only receives by one ends
+ * it: by the time that it does not receive any more, the other one, which
+ * waits for that, sends into what there was before.  So nothing is lost, but
+ * where there was nothing before. */
+static void
+end_rivals(struct ike_conn *conn, const struct ike_sa *chosen)
+{
+    struct ike_renewal *r = &conn->renewal;
+
+    for (size_t i = 0; !r->whole && i < conn->sas.n_established; i++) {
+        const struct ike_sa *sa = &conn->sas.established[i];
+
+        if (sa != chosen && is_rival(conn, sa, chosen)) {
+            r->rivals = true;
+            if (!ike_sas_has_child(&conn->sas, "out", sa->id)) {
+                end_replaced(conn, sa->id, false);
+            }
+        }
+    }
+}
+
 /* Ends the IKE SAs that another one has replaced, or that have been stale for
  * too long. */
 static void
@@ -399,6 +432,10 @@ ike_conn_look(struct ike_conn *conn)
             next_generation(conn);
         }
     }
+    r->rivals = false;
+    if (sa) {
+        end_rivals(conn, sa);
+    }
     end_sas(conn);
     end_doubling(conn);
 }
@@ -467,7 +504,8 @@ start_time(const struct ike_conn *conn, bool own)
     const struct ike_renewal *r = &conn->renewal;
 
     long long int grace
-        = (r->current ? (own ? OWN_GRACE : OTHER_GRACE)
+        = (r->current ? (!own ? OTHER_GRACE
+                         : r->rivals ? RIVAL_GRACE : OWN_GRACE)
            : is_starter(conn) ? 0 : OTHER_GRACE);
 
     return (r->current || own ? MAX(r->starts[own].next, r->since + grace)
