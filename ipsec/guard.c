@@ -95,9 +95,7 @@ guard_wanted_derive(const struct config *config, const struct model *model,
     MODEL_FOR_EACH (obj, MODEL_NODE, model) {
         const struct node *peer = node_cast(obj);
 
-        if (!strcmp(obj->name, node)) {
-            add_prefixes(&peer->addresses, &wanted->own);
-        } else {
+        if (strcmp(obj->name, node)) {
             add_prefixes(&peer->addresses, &wanted->peers);
             if (config->tunnel_external) {
                 add_prefixes(&peer->external_addresses, &wanted->peers);
@@ -146,7 +144,6 @@ guard_wanted_destroy(struct guard_wanted *wanted)
     ip_prefix_list_destroy(&wanted->pod_networks);
     ip_prefix_list_destroy(&wanted->exceptions);
     ip_prefix_list_destroy(&wanted->peers);
-    ip_prefix_list_destroy(&wanted->own);
 }
 
 /* Appends the beginning of a rule for the packets of 'tunnel'.  Protocols have
@@ -250,21 +247,25 @@ format_from_sa(struct ds *ds)
                   CONNS_REQID, CONNS_REQID + CONNS_N_REQIDS - 1);
 }
 
-/* Appends rules for ESP between this node and its peers, on its way 'in' or
- * out.  They end in 'statements', and save nearly all packets the way through
- * what follows. */
+/* Appends rules for ESP between nodes, with a peer's address in 'peer'
+ * ("saddr" or "daddr") and, if 'other' is nonnull, no pod's in that.  They end
+ * in 'statements', and save nearly all packets the way through what
+ * follows. */
 static void
-format_esp_rules(const struct guard_wanted *wanted, bool in,
-                 const char *statements, struct ds *ds)
+format_esp_rules(const struct guard_wanted *wanted, const char *peer,
+                 const char *other, const char *statements, struct ds *ds)
 {
     for (int v4 = 1; v4 >= 0; v4--) {
-        if (nft_has_family(&wanted->peers, v4)
-            && nft_has_family(&wanted->own, v4)) {
-            ds_put_cstr(ds, "    meta l4proto 50");
-            format_match(in ? "saddr" : "daddr", &wanted->peers, v4, ds);
-            format_match(in ? "daddr" : "saddr", &wanted->own, v4, ds);
-            ds_put_format(ds, " %s\n", statements);
+        if (!nft_has_family(&wanted->peers, v4)) {
+            continue;
         }
+        ds_put_cstr(ds, "    meta l4proto 50");
+        format_match(peer, &wanted->peers, v4, ds);
+        if (other && nft_has_family(&wanted->pod_networks, v4)) {
+            ds_put_format(ds, " %s %s != ", v4 ? "ip" : "ip6", other);
+            nft_format_set(&wanted->pod_networks, v4, ds);
+        }
+        ds_put_format(ds, " %s\n", statements);
     }
 }
 
@@ -408,7 +409,7 @@ guard_wanted_format_nft(const struct guard_wanted *wanted, struct ds *ds)
      * not seen. */
     ds_put_cstr(ds, "  chain leaving {\n"
                 "    type filter hook postrouting priority 300;\n");
-    format_esp_rules(wanted, false, "accept", ds);
+    format_esp_rules(wanted, "daddr", "saddr", "accept", ds);
     format_tunnel_rules(wanted, " rt ipsec missing", GUARD_CLEAR_OUT, ds);
     format_stray_out(wanted, ds);
     ds_put_cstr(ds, "  }\n"
@@ -420,7 +421,7 @@ guard_wanted_format_nft(const struct guard_wanted *wanted, struct ds *ds)
     ds_put_cstr(ds, "  }\n"
                 "  chain sending {\n"
                 "    type filter hook output priority -300;\n");
-    format_esp_rules(wanted, false, "notrack accept", ds);
+    format_esp_rules(wanted, "daddr", NULL, "notrack accept", ds);
     format_quote_rules(wanted, ds);
     for (size_t i = 0; i < wanted->tunnels.n; i++) {
         format_tunnel(&wanted->tunnels.elems[i], ds);
@@ -434,7 +435,7 @@ guard_wanted_format_nft(const struct guard_wanted *wanted, struct ds *ds)
         format_from_sa(ds);
         ds_put_cstr(ds, " notrack accept\n");
     }
-    format_esp_rules(wanted, true, "notrack accept", ds);
+    format_esp_rules(wanted, "saddr", "daddr", "notrack accept", ds);
     format_stray_in(wanted, ds);
     format_smuggled(ds);
     ds_put_cstr(ds, "  }\n"
@@ -529,7 +530,6 @@ guard_set(struct guard *guard, const struct guard_wanted *wanted)
     ip_prefix_list_clone(&guard->wanted.pod_networks, &wanted->pod_networks);
     ip_prefix_list_clone(&guard->wanted.exceptions, &wanted->exceptions);
     ip_prefix_list_clone(&guard->wanted.peers, &wanted->peers);
-    ip_prefix_list_clone(&guard->wanted.own, &wanted->own);
     guard->has_wanted = true;
 }
 

@@ -56,7 +56,6 @@ struct guard_wanted {
                                        * addresses. */
     struct ip_prefix_list peers; /* The peers' own addresses; empty while
                                   * unknown. */
-    struct ip_prefix_list own;  /* The node's own; empty while unknown. */
 };
 
 /* Fills '*wanted', which the caller frees with guard_wanted_destroy().
