@@ -35,6 +35,7 @@ model_init(struct model *model)
     }
     hmap_init(&model->ids);
     ovs_list_init(&model->changes);
+    model->n_deleted = 0;
     model->seqno = 0;
 }
 
