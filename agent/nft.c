@@ -35,8 +35,9 @@
 
 VLOG_DEFINE_THIS_MODULE(nft);
 
-/* A child that takes longer is killed. */
-#define CHILD_TIMEOUT 5000      /* ms */
+/* A child that takes longer is killed.  While a node boots, or where a machine
+ * has too much to do, nft takes seconds. */
+#define CHILD_TIMEOUT 20000     /* ms */
 
 /* Between two attempts, the first of which failed. */
 #define RETRY_INTERVAL 1000     /* ms */
