@@ -273,8 +273,8 @@ add_rule(struct host_wanted *wanted, const struct host_rule *rule)
 }
 
 /* What comes from a pod network takes the tunnel to a peer's own address: what
- * pods send by way of the host, and what the host answers as the gateway,
- * which would leave by the uplink otherwise, in clear. */
+ * pods send by way of the host, also by IPVS, and what the host answers as the
+ * gateway, which would leave by the uplink otherwise, in clear. */
 static void
 derive_peer_rules(const struct ip_prefix *all, struct host_wanted *wanted)
 {
@@ -296,8 +296,8 @@ derive_peer_rules(const struct ip_prefix *all, struct host_wanted *wanted)
     add_rule(wanted, &rule);
     rule.by_gateway = false;
     for (size_t i = 0; i < wanted->addresses.n; i++) {
-        rule.from = (struct ip_prefix) { wanted->addresses.elems[i].addr,
-                                         128 };
+        rule.from = wanted->addresses.elems[i];
+        ip_prefix_mask(&rule.from);
         if (ip_is_v4(&rule.from.addr) == v4) {
             add_rule(wanted, &rule);
         }
@@ -477,16 +477,53 @@ format_masquerading(const struct ip_prefix_list *pods,
     }
 }
 
-/* What a pod may send only to where the host translates it comes with a MAC
- * address that says so, and is judged when it comes back to the bridge as the
- * pod's.  So it must come back, and as the pod's; or be for the node. */
+void
+host_format_arriving(struct ds *ds)
+{
+    ds_put_cstr(ds, "    iifname \""HOST_PORT_PREFIX"*\" drop\n");
+}
+
+/* IPVS takes packets where they are input, and sends them as the node's own,
+ * by a route for no source. */
+void
+host_format_sending(const struct ip_prefix_list *pods, struct ds *ds)
+{
+    for (int v4 = 1; v4 >= 0; v4--) {
+        if (nft_has_family(pods, v4)) {
+            ds_put_format(ds, "    %s saddr ", v4 ? "ip" : "ip6");
+            nft_format_set(pods, v4, ds);
+            ds_put_cstr(ds, " "HOST_REROUTE"\n");
+        }
+    }
+}
+
+/* Translation of sources makes a forwarded packet look like the node's own;
+ * but only what has not come in by a device has number 0 for it (since Linux
+ * 5.7).  A tunnel packet has the marks of what is inside, too. */
+void
+host_format_leaving(struct ds *ds)
+{
+    ds_put_format(ds, "    oifname \""HOST_GATEWAY"\" iif 0 "
+                  "fib saddr type local meta mark set meta mark | 0x%x\n"
+                  "    meta mark & 0x%x != 0 iifname \""HOST_GATEWAY"\" "
+                  "oifname != \""HOST_GATEWAY"\" drop\n",
+                  LATEEN_MARK_LOCAL, LATEEN_MARK_UNJUDGED);
+}
+
+/* What a pod may send only to where the host translates it must come back to
+ * the bridge as the pod's.  The kernel's datapath marks it, and looks for the
+ * mark.  One in user space can do neither: there the packet comes with a MAC
+ * address that says so. */
 static void
 format_judging(const struct ip_prefix_list *pods, struct ds *ds)
 {
-    ds_put_format(ds, "  chain judging {\n"
-                  "    type filter hook forward priority filter;\n"
-                  "    meta mark & 0x%x != 0 oifname != \""HOST_GATEWAY"\" "
-                  "drop\n  }\n", LATEEN_MARK_UNJUDGED);
+    const struct eth_addr unjudged = UNJUDGED_MAC;
+
+    ds_put_format(ds, "  chain unjudged {\n"
+                  "    type filter hook prerouting priority raw;\n"
+                  "    iifname \""HOST_GATEWAY"\" ether saddr "ETH_ADDR_FMT
+                  " meta mark set meta mark | 0x%x\n  }\n",
+                  ETH_ADDR_ARGS(unjudged), LATEEN_MARK_UNJUDGED);
     ds_put_format(ds, "  chain judging-source {\n"
                   "    type filter hook postrouting priority 350;\n"
                   "    meta mark & 0x%x == 0 return\n",
@@ -502,30 +539,28 @@ format_judging(const struct ip_prefix_list *pods, struct ds *ds)
     ds_put_cstr(ds, "  }\n");
 }
 
-/* Marking comes after the host's own translation of destinations, which may
- * turn a packet to the gateway device, and before that of sources, which
- * would make a forwarded one look like the node's own.  A packet that has not
- * come in by a device has number 0 for it. */
 static char *
 format_nat(const struct node *self, const struct config *config)
 {
-    const struct eth_addr unjudged = UNJUDGED_MAC;
     struct ds ds = DS_EMPTY_INITIALIZER;
 
-    /* What comes in by a container's port belongs to the bridge.  Where its
-     * datapath is in user space, the kernel gets a copy. */
-    ds_put_format(&ds, "  chain arriving {\n"
-                  "    type filter hook prerouting priority raw;\n"
-                  "    iifname \""HOST_PORT_PREFIX"*\" drop\n"
-                  "    iifname \""HOST_GATEWAY"\" ether saddr "ETH_ADDR_FMT
-                  " meta mark set meta mark | 0x%x\n  }\n",
-                  ETH_ADDR_ARGS(unjudged), LATEEN_MARK_UNJUDGED);
-    ds_put_format(&ds, "  chain marking {\n"
-                  "    type filter hook postrouting priority mangle;\n"
-                  "    oifname \""HOST_GATEWAY"\" iif 0 fib saddr type local "
-                  "meta mark set meta mark | 0x%x\n  }\n",
-                  LATEEN_MARK_LOCAL);
-    format_judging(&self->pod_cidrs, &ds);
+    if (config->ipsec_mode != IPSEC_REQUIRED) {
+        ds_put_cstr(&ds, "  chain arriving {\n"
+                    "    type filter hook prerouting priority raw;\n");
+        host_format_arriving(&ds);
+        ds_put_cstr(&ds, "  }\n"
+                    "  chain sending {\n"
+                    "    type route hook output priority raw;\n");
+        host_format_sending(&self->pod_cidrs, &ds);
+        ds_put_cstr(&ds, "  }\n"
+                    "  chain leaving {\n"
+                    "    type filter hook postrouting priority 300;\n");
+        host_format_leaving(&ds);
+        ds_put_cstr(&ds, "  }\n");
+    }
+    if (nullable_string_is_equal(config->datapath_type, "netdev")) {
+        format_judging(&self->pod_cidrs, &ds);
+    }
     if (config->masquerade) {
         struct ip_prefix_list exceptions;
 

@@ -53,6 +53,10 @@ struct sset;
 #define HOST_RULE_PRIORITY 0x4c6 /* Priority of the rule that leads there, and
                                  * of those that follow it. */
 
+/* The statement of nftables by which, in a chain of type route, the kernel
+ * looks up a packet's route again: it does so for a changed mark. */
+#define HOST_REROUTE "meta mark set meta mark ^ 0x40000000"
+
 /* What host_wanted_derive() has to know of this machine. */
 struct host_facts {
     const char *node;           /* This node's name. */
@@ -115,6 +119,21 @@ void host_wanted_derive(const struct model *, const struct config *,
                         const struct host_facts *,
                         struct host_wanted *wanted);
 void host_wanted_destroy(struct host_wanted *);
+
+/* Append nftables rules that all packets of the node must pass.  They stand in
+ * the guard's chains, where there is a guard, since a chain costs each packet
+ * more than what is in it; without, in "inet lateen_nat".
+ *
+ *   - Arriving, before conntrack: what comes in by a container's port belongs
+ *     to the bridge.
+ *   - Sending, before conntrack (a chain of type route): what IPVS sends on
+ *     from 'pods' takes the same way as what is forwarded from them.
+ *   - Leaving, when sources have been translated: what the node itself sends
+ *     to the gateway device gets LATEEN_MARK_LOCAL, and what comes from there
+ *     with LATEEN_MARK_UNJUDGED goes nowhere else. */
+void host_format_arriving(struct ds *);
+void host_format_sending(const struct ip_prefix_list *pods, struct ds *);
+void host_format_leaving(struct ds *);
 
 /* The wanted route for 'dst' in 'table', or NULL. */
 const struct host_route *host_wanted_find_route(const struct host_wanted *,

@@ -11,9 +11,11 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "agent/config.h"
@@ -631,6 +633,22 @@ run_agent(const struct options *options)
     }
 }
 
+/* Before Linux 5.7, nftables do not know in postrouting by which device a
+ * packet has come in, and would take what is forwarded for the node's own. */
+static void
+check_kernel(void)
+{
+    struct utsname name;
+    int major, minor;
+
+    if (!uname(&name)
+        && sscanf(name.release, "%d.%d", &major, &minor) == 2
+        && (major < 5 || (major == 5 && minor < 10))) {
+        ovs_fatal(0, "Linux %s is too old: lateend needs 5.10 or later",
+                  name.release);
+    }
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -638,6 +656,9 @@ main(int argc, char *argv[])
 
     set_program_name(argv[0]);
     parse_options(argc, argv, &options);
+    if (options.mode == MODE_RUN || options.mode == MODE_GUARD) {
+        check_kernel();
+    }
 
     switch (options.mode) {
     case MODE_RUN:

@@ -34,10 +34,6 @@ VLOG_DEFINE_THIS_MODULE(guard);
 /* How often counters are read, and a layer that failed is tried again. */
 #define POLL_INTERVAL 1000      /* ms */
 
-/* The bit that makes the kernel look up the route of a GRE packet over IPv6
- * again (see format_reroute()). */
-#define REROUTE_MARK 0x40000000
-
 /* Of these, what comes from pods or goes to them comes in or leaves.  Rules
  * look at devices' names last: that takes longest. */
 #define LOCAL_DEVICES "{ \""HOST_GATEWAY"\", \"lo\" }"
@@ -205,24 +201,6 @@ format_quote_rules(const struct guard_wanted *wanted, struct ds *ds)
     }
 }
 
-/* The kernel looks up the route, and with it the XFRM policy, of a GRE packet
- * over IPv6 with no source address (guard-xfrm.h tells what it finds).  A
- * changed mark makes it look again, with the right one. */
-static void
-format_reroute(const struct guard_wanted *wanted, struct ds *ds)
-{
-    for (size_t i = 0; i < wanted->tunnels.n; i++) {
-        if (wanted->tunnels.elems[i].protocol == IPPROTO_GRE) {
-            ds_put_format(ds, "  chain reroute {\n"
-                          "    type route hook output priority mangle;\n"
-                          "    meta nfproto ipv6 meta l4proto 47 "
-                          "meta mark set meta mark ^ 0x%x\n  }\n",
-                          REROUTE_MARK);
-            return;
-        }
-    }
-}
-
 /* Appends the beginning of a rule that looks at an address: 'which' is
  * "saddr" or "daddr". */
 static void
@@ -237,6 +215,20 @@ static void
 format_drop(enum guard_counter counter, struct ds *ds)
 {
     ds_put_format(ds, " goto %s\n", guard_counter_name(counter));
+}
+
+/* The kernel looks up the route, and with it the XFRM policy, of a GRE packet
+ * over IPv6 with no source address (guard-xfrm.h tells what it finds). */
+static void
+format_gre_reroute(const struct guard_wanted *wanted, struct ds *ds)
+{
+    for (size_t i = 0; i < wanted->tunnels.n; i++) {
+        if (wanted->tunnels.elems[i].protocol == IPPROTO_GRE) {
+            ds_put_cstr(ds, "    meta nfproto ipv6 meta l4proto 47 "
+                        HOST_REROUTE"\n");
+            return;
+        }
+    }
 }
 
 /* Appends the beginning of a rule for what has come in by an SA of ours. */
@@ -372,10 +364,24 @@ format_ipsec_rules(const char *condition, struct ds *ds)
     }
 }
 
+/* What comes from a pod goes to a peer node through the tunnel. */
+static void
+format_to_peers(const struct guard_wanted *wanted, const char *condition,
+                struct ds *ds)
+{
+    for (int v4 = 1; v4 >= 0; v4--) {
+        if (nft_has_family(&wanted->peers, v4)) {
+            ds_put_cstr(ds, "   ");
+            format_match("daddr", &wanted->peers, v4, ds);
+            ds_put_cstr(ds, condition);
+            format_drop(GUARD_STRAY_OUT, ds);
+        }
+    }
+}
+
 /* A node does not forward tunnel packets, nor ESP and IKE on a pod's behalf
  * where the host has translated their destination: the pipeline keeps pods
- * away from the nodes' ports, but does not see behind a translation.  And
- * what comes from a pod goes to a peer node through the tunnel. */
+ * away from the nodes' ports, but does not see behind a translation. */
 static void
 format_forward(const struct guard_wanted *wanted, struct ds *ds)
 {
@@ -383,13 +389,7 @@ format_forward(const struct guard_wanted *wanted, struct ds *ds)
     ds_put_cstr(ds, "    iifname != \""HOST_GATEWAY"\" return\n"
                 "    oifname \""HOST_GATEWAY"\" return\n");
     format_ipsec_rules("ct status dnat ", ds);
-    for (int v4 = 1; v4 >= 0; v4--) {
-        if (nft_has_family(&wanted->peers, v4)) {
-            ds_put_cstr(ds, "   ");
-            format_match("daddr", &wanted->peers, v4, ds);
-            format_drop(GUARD_STRAY_OUT, ds);
-        }
-    }
+    format_to_peers(wanted, "", ds);
 }
 
 void
@@ -399,7 +399,6 @@ guard_wanted_format_nft(const struct guard_wanted *wanted, struct ds *ds)
         guard_alarm_format_nft(i, ds);
     }
     format_unmasqueraded(wanted, ds);
-    format_reroute(wanted, ds);
 
     /* A tunnel's source port changes with what is inside, so each connection
      * of a pod would take an entry of conntrack's; and there is nothing to be
@@ -411,22 +410,30 @@ guard_wanted_format_nft(const struct guard_wanted *wanted, struct ds *ds)
                 "    type filter hook postrouting priority 300;\n");
     format_esp_rules(wanted, "daddr", "saddr", "accept", ds);
     format_tunnel_rules(wanted, " rt ipsec missing", GUARD_CLEAR_OUT, ds);
+    host_format_leaving(ds);
+    format_to_peers(wanted, " iifname \""HOST_GATEWAY"\" "
+                    "oifname != \""HOST_GATEWAY"\"", ds);
     format_stray_out(wanted, ds);
+
+    /* In input, IPVS has translated a packet by then; it does so at 99. */
     ds_put_cstr(ds, "  }\n"
                 "  chain arriving {\n"
-                "    type filter hook input priority -300;\n");
-    format_tunnel_rules(wanted, " meta ipsec missing", GUARD_CLEAR_IN, ds);
+                "    type filter hook input priority 300;\n"
+                "    meta ipsec exists accept\n");
+    format_tunnel_rules(wanted, "", GUARD_CLEAR_IN, ds);
     ds_put_cstr(ds, "    iifname != \""HOST_GATEWAY"\" return\n");
     format_ipsec_rules("", ds);
     ds_put_cstr(ds, "  }\n"
                 "  chain sending {\n"
-                "    type filter hook output priority -300;\n");
+                "    type route hook output priority -300;\n");
     format_esp_rules(wanted, "daddr", NULL, "notrack accept", ds);
     format_quote_rules(wanted, ds);
     for (size_t i = 0; i < wanted->tunnels.n; i++) {
         format_tunnel(&wanted->tunnels.elems[i], ds);
         ds_put_cstr(ds, " notrack\n");
     }
+    format_gre_reroute(wanted, ds);
+    host_format_sending(&wanted->pod_networks, ds);
     ds_put_cstr(ds, "  }\n"
                 "  chain straying {\n"
                 "    type filter hook prerouting priority -300;\n");
@@ -438,6 +445,7 @@ guard_wanted_format_nft(const struct guard_wanted *wanted, struct ds *ds)
     format_esp_rules(wanted, "saddr", "daddr", "notrack accept", ds);
     format_stray_in(wanted, ds);
     format_smuggled(ds);
+    host_format_arriving(ds);
     ds_put_cstr(ds, "  }\n"
                 "  chain forwarding {\n"
                 "    type filter hook forward priority -300;\n");

@@ -82,7 +82,8 @@ test_host_wanted(int argc, char *argv[])
     struct ds ds = DS_EMPTY_INITIALIZER;
 
     if (argc < 2) {
-        ovs_fatal(0, "usage: host-wanted FAMILIES [ADDRESS...]");
+        ovs_fatal(0, "usage: host-wanted FAMILIES [netdev] [required] "
+                  "[ADDRESS...]");
     }
     init_config(&config);
     model_init(&model);
@@ -90,7 +91,13 @@ test_host_wanted(int argc, char *argv[])
     add_node(&model, 1, argv[1]);
     add_node(&model, 2, "46");
     for (int i = 2; i < argc; i++) {
-        add_prefix(&facts.addresses, argv[i]);
+        if (!strcmp(argv[i], "netdev")) {
+            config.datapath_type = xstrdup(argv[i]);
+        } else if (!strcmp(argv[i], "required")) {
+            config.ipsec_mode = IPSEC_REQUIRED;
+        } else {
+            add_prefix(&facts.addresses, argv[i]);
+        }
     }
     host_wanted_derive(&model, &config, &facts, &wanted);
     host_wanted_format(&wanted, &ds);
@@ -103,7 +110,8 @@ test_host_wanted(int argc, char *argv[])
     uninit_config(&config);
     return 0;
 }
-LATEEN_TEST_REGISTER("host-wanted", "FAMILIES [ADDRESS...]",
+LATEEN_TEST_REGISTER("host-wanted",
+                     "FAMILIES [netdev] [required] [ADDRESS...]",
                      test_host_wanted)
 
 /* The edge, with control commands:

@@ -143,6 +143,38 @@ class Service:
         self.policies()
         print("service: translated connections are judged", flush=True)
 
+    def balanced(self):
+        """The same for IPVS, which sends what it translates as if it were
+        the node's own."""
+        services = [("10.96.0.20", self.near.ip[4], "near"),
+                    ("10.96.0.21", self.far.ip[4], "far"),
+                    ("10.96.0.22", self.other.ip[4], None),
+                    ("10.96.0.23", OUTSIDE, None), ("10.96.0.24", PEER, None)]
+        run_in("n1", "ip", "link", "add", "kube-ipvs0", "type", "dummy")
+        for address, server, _ in services:
+            run_in("n1", "ip", "address", "add", address + "/32", "dev",
+                   "kube-ipvs0")
+            run_in("n1", "ipvsadm", "-A", "-t", address + ":80")
+            run_in("n1", "ipvsadm", "-a", "-t", address + ":80", "-r",
+                   "%s:%d" % (server, PORT), "-m")
+        run_in("n1", "sysctl", "-qw", "net.ipv4.vs.conntrack=1")
+        netns = self.client.netns
+        for address, _, who in services:
+            self.expect(netns, address, 80, who, self.client.ip[4])
+        self.policies(confined=False)
+        self.expect(netns, "10.96.0.22", 80, "other", self.client.ip[4])
+        self.expect(netns, "10.96.0.23", 80, "outside", NODE)
+        self.policies()
+        # Routing rules do not see it: without nftables, it leaves.
+        lab("lateend", "n1", "kill")
+        run_in("n1", "nft", "flush", "chain", "inet", "lateen_nat", "leaving")
+        self.expect(netns, "10.96.0.23", 80, "outside", NODE)
+        lab("lateend", "n1", "start")
+        wait()
+        run_in("n1", "ipvsadm", "-C")
+        run_in("n1", "ip", "link", "del", "kube-ipvs0")
+        print("service: what IPVS translates is judged", flush=True)
+
     # What has yet to be judged.
 
     def leaves(self, frames):
@@ -168,7 +200,7 @@ class Service:
             if self.leaves(frames):
                 raise Failure("packets %s leave" % what)
         lab("lateend", "n1", "kill")
-        run_in("n1", "nft", "flush", "chain", "inet", "lateen_nat", "judging")
+        run_in("n1", "nft", "flush", "chain", "inet", "lateen_nat", "leaving")
         if self.on_kernel and self.leaves(self.frames()):
             raise Failure("packets leave without the host's chain")
         run_in("n1", "ip", "rule", "del", "priority", "1224")
@@ -222,6 +254,8 @@ class Service:
 def service(on_kernel):
     scenario = Service(on_kernel)
     scenario.translated()
+    if on_kernel:
+        scenario.balanced()
     scenario.unjudged()
     scenario.flushed()
     scenario.forwarded()
