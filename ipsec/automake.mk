@@ -60,4 +60,6 @@ liblateen_a_SOURCES += \
 	ipsec/xfrm-db.c \
 	ipsec/xfrm-db.h \
 	ipsec/xfrm-diff.c \
-	ipsec/xfrm-diff.h
+	ipsec/xfrm-diff.h \
+	ipsec/xfrm-msg.c \
+	ipsec/xfrm-msg.h

@@ -21,6 +21,7 @@
 #include "openvswitch/ofpbuf.h"
 #include "packets.h"
 #include "util.h"
+#include "xfrm-msg.h"
 
 /* The priority of the policies for what is encrypted for nobody: just better
  * than that of the blocking ones. */
@@ -148,35 +149,15 @@ set_error(struct sync *sync, int error, const char *what)
 
 /* Policies. */
 
-static uint16_t
-family_of(const struct in6_addr *a)
-{
-    return ip_is_v4(a) ? AF_INET : AF_INET6;
-}
-
-static xfrm_address_t
-to_xfrm(const struct in6_addr *a)
-{
-    xfrm_address_t x;
-
-    memset(&x, 0, sizeof x);
-    if (ip_is_v4(a)) {
-        x.a4 = in6_addr_get_mapped_ipv4(a);
-    } else {
-        memcpy(&x, a, sizeof x);
-    }
-    return x;
-}
-
 /* The index in 'list' of the peer with the address 'a', or its length. */
 static size_t
 find_peer(const struct ip_prefix_list *list, uint16_t family,
           const xfrm_address_t *a)
 {
     for (size_t i = 0; i < list->n; i++) {
-        xfrm_address_t b = to_xfrm(&list->elems[i].addr);
+        xfrm_address_t b = xfrm_from_address(&list->elems[i].addr);
 
-        if (family == family_of(&list->elems[i].addr)
+        if (family == xfrm_family(&list->elems[i].addr)
             && !memcmp(a, &b, sizeof b)) {
             return i;
         }
@@ -203,49 +184,22 @@ policy_equals(const struct xfrm_userpolicy_info *a,
             && a->sel.ifindex == b->sel.ifindex);
 }
 
-/* Copies the body of 'msg' to the 'size' bytes at 'body': Netlink aligns to
- * four bytes only.  False if it is not of that 'type', or shorter. */
+/* Reads the policy that 'msg' tells, if it tells one. */
 static bool
-copy_body(const struct ofpbuf *msg, uint16_t type, void *body, size_t size)
+is_policy(const struct ofpbuf *msg, struct xfrm_userpolicy_info *p)
 {
-    const void *data = ofpbuf_at(msg, NLMSG_HDRLEN, size);
-
-    if (!data || nl_msg_nlmsghdr(msg)->nlmsg_type != type) {
-        return false;
-    }
-    memcpy(body, data, size);
-    return true;
+    return (nl_msg_nlmsghdr(msg)->nlmsg_type == XFRM_MSG_NEWPOLICY
+            && xfrm_copy_header(msg, p, sizeof *p));
 }
 
-/* Reads the policy that 'msg' tells.  False if it is none of ours. */
+/* As is_policy(), if it is one of ours. */
 static bool
 parse_policy(const struct ofpbuf *msg, struct xfrm_userpolicy_info *p)
 {
-    return (copy_body(msg, XFRM_MSG_NEWPOLICY, p, sizeof *p)
+    return (is_policy(msg, p)
             && (p->priority == GUARD_XFRM_PRIORITY
                 || p->priority == BLIND_PRIORITY)
             && p->dir < XFRM_POLICY_MAX);
-}
-
-static void
-init_policy(struct xfrm_userpolicy_info *p, uint16_t family, uint8_t dir)
-{
-    p->sel.family = family;
-    p->lft.soft_byte_limit = p->lft.hard_byte_limit = XFRM_INF;
-    p->lft.soft_packet_limit = p->lft.hard_packet_limit = XFRM_INF;
-    p->priority = GUARD_XFRM_PRIORITY;
-    p->dir = dir;
-    p->action = XFRM_POLICY_BLOCK;
-    p->share = XFRM_SHARE_ANY;
-}
-
-/* A policy that has what it is for encrypted for nobody. */
-static void
-init_blind_policy(struct xfrm_userpolicy_info *p, uint16_t family)
-{
-    init_policy(p, family, XFRM_POLICY_OUT);
-    p->priority = BLIND_PRIORITY;
-    p->action = XFRM_POLICY_ALLOW;
 }
 
 static void
@@ -267,7 +221,7 @@ set_refusal(struct xfrm_selector *sel, const struct refusal *refusal,
     sel->sport = htons(refusal->type);
     sel->dport = htons(refusal->code);
     sel->sport_mask = sel->dport_mask = OVS_BE16_MAX;
-    sel->daddr = to_xfrm(peer);
+    sel->daddr = xfrm_from_address(peer);
     sel->prefixlen_d = v4 ? 32 : 128;
 }
 
@@ -288,7 +242,8 @@ make_policies(const struct guard_wanted *wanted, size_t *n)
         if (is_gre(tunnel)) {
             struct xfrm_userpolicy_info *p = &policies[(*n)++];
 
-            init_blind_policy(p, AF_INET6);
+            xfrm_policy_init(p, AF_INET6, XFRM_POLICY_OUT, XFRM_POLICY_ALLOW,
+                             BLIND_PRIORITY);
             set_tunnel(&p->sel, tunnel);
             p->sel.prefixlen_s = 128;
         }
@@ -296,19 +251,21 @@ make_policies(const struct guard_wanted *wanted, size_t *n)
             for (size_t d = 0; d < ARRAY_SIZE(directions); d++) {
                 struct xfrm_userpolicy_info *p = &policies[(*n)++];
 
-                init_policy(p, families[f], directions[d]);
+                xfrm_policy_init(p, families[f], directions[d],
+                                 XFRM_POLICY_BLOCK, GUARD_XFRM_PRIORITY);
                 set_tunnel(&p->sel, tunnel);
             }
         }
     }
     for (size_t i = 0; wanted->tunnels.n && i < wanted->peers.n; i++) {
         const struct in6_addr *peer = &wanted->peers.elems[i].addr;
-        uint16_t family = family_of(peer);
+        uint16_t family = xfrm_family(peer);
 
         for (size_t j = 0; j < ARRAY_SIZE(refusals[0]); j++) {
             struct xfrm_userpolicy_info *p = &policies[(*n)++];
 
-            init_blind_policy(p, family);
+            xfrm_policy_init(p, family, XFRM_POLICY_OUT, XFRM_POLICY_ALLOW,
+                             BLIND_PRIORITY);
             set_refusal(&p->sel, &refusals[family == AF_INET6][j], peer);
         }
     }
@@ -336,62 +293,16 @@ guard_xfrm_read(struct guard_wanted *wanted)
 
             guard_tunnels_add(&wanted->tunnels, tunnel);
         } else if (p.sel.prefixlen_d) {
-            struct ip_prefix peer = { .plen = 128 };
+            const struct ip_prefix peer = {
+                xfrm_to_address(&p.sel.daddr, p.sel.family), 128
+            };
 
-            peer.addr = (p.sel.family == AF_INET
-                         ? in6_addr_mapped_ipv4(p.sel.daddr.a4)
-                         : *(struct in6_addr *) &p.sel.daddr);
             if (!ip_prefix_list_contains(&wanted->peers, &peer.addr)) {
                 ip_prefix_list_add(&wanted->peers, &peer);
             }
         }
     }
     ofpbuf_uninit(&replies);
-}
-
-static int
-add_policy(const struct xfrm_userpolicy_info *policy)
-{
-    struct ofpbuf request;
-
-    ofpbuf_init(&request, 0);
-    nl_msg_put_nlmsghdr(&request, sizeof *policy, XFRM_MSG_NEWPOLICY,
-                        NLM_F_REQUEST | NLM_F_ACK);
-    memcpy(nl_msg_put_uninit(&request, sizeof *policy), policy,
-           sizeof *policy);
-    if (policy->priority == BLIND_PRIORITY) {
-        struct xfrm_user_tmpl *tmpl
-            = nl_msg_put_unspec_zero(&request, XFRMA_TMPL, sizeof *tmpl);
-
-        tmpl->id.proto = IPPROTO_ESP;
-        tmpl->family = policy->sel.family;
-        tmpl->reqid = BLIND_REQID;
-        tmpl->mode = XFRM_MODE_TRANSPORT;
-        tmpl->aalgos = tmpl->ealgos = tmpl->calgos = UINT32_MAX;
-    }
-    int error = nl_transact(NETLINK_XFRM, &request, NULL);
-    ofpbuf_uninit(&request);
-    return error;
-}
-
-/* Removes 'policy', as the kernel has told it. */
-static int
-remove_policy(const struct xfrm_userpolicy_info *policy)
-{
-    struct xfrm_userpolicy_id *id;
-    struct ofpbuf request;
-
-    ofpbuf_init(&request, 0);
-    nl_msg_put_nlmsghdr(&request, sizeof *id, XFRM_MSG_DELPOLICY,
-                        NLM_F_REQUEST | NLM_F_ACK);
-    id = nl_msg_put_uninit(&request, sizeof *id);
-    memset(id, 0, sizeof *id);
-    id->sel = policy->sel;
-    id->index = policy->index;
-    id->dir = policy->dir;
-    int error = nl_transact(NETLINK_XFRM, &request, NULL);
-    ofpbuf_uninit(&request);
-    return error;
 }
 
 /* Missing ones come first: there is no moment without.  Where one of ours
@@ -420,7 +331,12 @@ sync_policies(struct sync *sync, const struct guard_wanted *wanted)
     }
     for (size_t i = 0; !error && i < n; i++) {
         if (!present[i]) {
-            set_error(sync, add_policy(&policies[i]), "add XFRM policies");
+            const struct xfrm_userpolicy_info *p = &policies[i];
+            bool blind = p->priority == BLIND_PRIORITY;
+
+            set_error(sync, xfrm_policy_send(XFRM_MSG_NEWPOLICY, p,
+                                             blind ? BLIND_REQID : 0),
+                      "add XFRM policies");
             ++*sync->missing;
         }
     }
@@ -433,7 +349,8 @@ sync_policies(struct sync *sync, const struct guard_wanted *wanted)
             stale = !policy_equals(&p, &policies[i]);
         }
         if (stale) {
-            set_error(sync, remove_policy(&p), "remove XFRM policies");
+            set_error(sync, xfrm_policy_delete(&p.sel, p.dir, p.index),
+                      "remove XFRM policies");
         }
     }
     ofpbuf_uninit(&replies);
@@ -459,7 +376,7 @@ guard_xfrm_format_unprotected(const struct guard_wanted *wanted, size_t max,
     while (!error && nl_msg_next(&rest, &msg)) {
         struct xfrm_userpolicy_info p;
 
-        if (copy_body(&msg, XFRM_MSG_NEWPOLICY, &p, sizeof p)
+        if (is_policy(&msg, &p)
             && p.dir == XFRM_POLICY_OUT && p.action == XFRM_POLICY_ALLOW
             && p.priority < BLIND_PRIORITY
             && p.sel.proto == wanted->tunnels.elems[0].protocol) {
@@ -515,36 +432,16 @@ add_state(const struct in6_addr *peer)
                         NLM_F_REQUEST | NLM_F_ACK);
     struct xfrm_usersa_info *sa = nl_msg_put_uninit(&request, sizeof *sa);
     memset(sa, 0, sizeof *sa);
-    sa->id.daddr = to_xfrm(peer);
+    sa->id.daddr = xfrm_from_address(peer);
     sa->id.spi = htonl(BLIND_SPI);
     sa->id.proto = IPPROTO_ESP;
-    sa->family = family_of(peer);
+    sa->family = xfrm_family(peer);
     sa->mode = XFRM_MODE_TRANSPORT;
     sa->reqid = BLIND_REQID;
     sa->lft.soft_byte_limit = sa->lft.hard_byte_limit = XFRM_INF;
     sa->lft.soft_packet_limit = sa->lft.hard_packet_limit = XFRM_INF;
     nl_msg_put_unspec(&request, XFRMA_ALG_AEAD, &aead, sizeof aead);
     error = nl_transact(NETLINK_XFRM, &request, NULL);
-    ofpbuf_uninit(&request);
-    return error;
-}
-
-static int
-remove_state(const struct xfrm_usersa_info *sa)
-{
-    struct xfrm_usersa_id *id;
-    struct ofpbuf request;
-
-    ofpbuf_init(&request, 0);
-    nl_msg_put_nlmsghdr(&request, sizeof *id, XFRM_MSG_DELSA,
-                        NLM_F_REQUEST | NLM_F_ACK);
-    id = nl_msg_put_uninit(&request, sizeof *id);
-    memset(id, 0, sizeof *id);
-    id->daddr = sa->id.daddr;
-    id->spi = sa->id.spi;
-    id->family = sa->family;
-    id->proto = sa->id.proto;
-    int error = nl_transact(NETLINK_XFRM, &request, NULL);
     ofpbuf_uninit(&request);
     return error;
 }
@@ -564,14 +461,18 @@ sync_states(struct sync *sync, const struct guard_wanted *wanted)
     while (!error && nl_msg_next(&rest, &msg)) {
         struct xfrm_usersa_info sa;
 
-        if (!copy_body(&msg, XFRM_MSG_NEWSA, &sa, sizeof sa)
+        if (nl_msg_nlmsghdr(&msg)->nlmsg_type != XFRM_MSG_NEWSA
+            || !xfrm_copy_header(&msg, &sa, sizeof sa)
             || sa.reqid != BLIND_REQID || sa.id.spi != htonl(BLIND_SPI)) {
             continue;
         }
         size_t i = find_peer(peers, sa.family, &sa.id.daddr);
         present[i] = true;
         if (!wanted->tunnels.n || i == peers->n) {
-            set_error(sync, remove_state(&sa), "remove XFRM states");
+            struct in6_addr dst = xfrm_to_address(&sa.id.daddr, sa.family);
+
+            set_error(sync, xfrm_state_delete(&dst, sa.id.spi),
+                      "remove XFRM states");
         }
     }
     for (size_t i = 0; wanted->tunnels.n && !error && i < peers->n; i++) {

@@ -5,8 +5,6 @@
 #include "xfrm-db.h"
 
 #include <errno.h>
-#include <linux/netlink.h>
-#include <linux/xfrm.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +12,12 @@
 #include "agent/nlsock.h"
 #include "conns.h"
 #include "netlink.h"
-#include "netlink-socket.h"
 #include "openvswitch/json.h"
 #include "openvswitch/ofpbuf.h"
 #include "openvswitch/shash.h"
 #include "packets.h"
 #include "util.h"
+#include "xfrm-msg.h"
 
 void
 xfrm_db_clear(struct xfrm_db *db)
@@ -35,32 +33,6 @@ static bool
 is_our_reqid(uint32_t reqid)
 {
     return reqid - CONNS_REQID < CONNS_N_REQIDS;
-}
-
-static struct in6_addr
-get_address(const xfrm_address_t *a, uint16_t family)
-{
-    struct in6_addr ip;
-
-    if (family == AF_INET) {
-        return in6_addr_mapped_ipv4(a->a4);
-    }
-    memcpy(&ip, a, sizeof ip);
-    return ip;
-}
-
-/* Copies the header of 'msg' to the 'size' bytes at 'header': Netlink aligns
- * to four bytes only.  False if it is shorter. */
-static bool
-copy_header(const struct ofpbuf *msg, void *header, size_t size)
-{
-    const void *data = ofpbuf_at(msg, NLMSG_HDRLEN, NLMSG_ALIGN(size));
-
-    if (!data) {
-        return false;
-    }
-    memcpy(header, data, size);
-    return true;
 }
 
 /* The attribute 'type' behind a header of 'header' bytes, if it has 'size'
@@ -81,7 +53,7 @@ parse_sa(struct xfrm_db *db, const struct ofpbuf *msg)
     struct xfrm_usersa_info info;
     struct xfrm_sa *sa;
 
-    if (!copy_header(msg, &info, sizeof info)
+    if (!xfrm_copy_header(msg, &info, sizeof info)
         || info.id.proto != IPPROTO_ESP || !is_our_reqid(info.reqid)
         || (info.family != AF_INET && info.family != AF_INET6)
         || info.reqid == ntohl(info.id.spi)) {
@@ -89,8 +61,8 @@ parse_sa(struct xfrm_db *db, const struct ofpbuf *msg)
     }
     db->sas = xrealloc(db->sas, (db->n_sas + 1) * sizeof *db->sas);
     sa = &db->sas[db->n_sas++];
-    sa->src = get_address(&info.saddr, info.family);
-    sa->dst = get_address(&info.id.daddr, info.family);
+    sa->src = xfrm_to_address(&info.saddr, info.family);
+    sa->dst = xfrm_to_address(&info.id.daddr, info.family);
     sa->spi = ntohl(info.id.spi);
     sa->reqid = info.reqid;
     sa->keyed = (get_attribute(msg, sizeof info, XFRMA_ALG_AEAD, 1)
@@ -119,7 +91,7 @@ parse_policy(struct xfrm_db *db, const struct ofpbuf *msg)
     const struct xfrm_user_tmpl *tmpl;
     struct xfrm_policy *policy;
 
-    if (!copy_header(msg, &info, sizeof info)
+    if (!xfrm_copy_header(msg, &info, sizeof info)
         || info.dir >= XFRM_POLICY_MAX
         || info.action != XFRM_POLICY_ALLOW
         || !is_our_selector(&info.sel)) {
@@ -135,8 +107,8 @@ parse_policy(struct xfrm_db *db, const struct ofpbuf *msg)
     policy = &db->policies[db->n_policies++];
     policy->dir = info.dir;
     policy->protocol = info.sel.proto;
-    policy->src = get_address(&info.sel.saddr, info.sel.family);
-    policy->dst = get_address(&info.sel.daddr, info.sel.family);
+    policy->src = xfrm_to_address(&info.sel.saddr, info.sel.family);
+    policy->dst = xfrm_to_address(&info.sel.daddr, info.sel.family);
     policy->sport = info.sel.sport_mask ? ntohs(info.sel.sport) : 0;
     policy->dport = info.sel.dport_mask ? ntohs(info.sel.dport) : 0;
     policy->priority = info.priority;
@@ -192,7 +164,7 @@ xfrm_db_is_affected(const struct ofpbuf *event)
     /* What went is told in an attribute. */
     switch (nl_msg_nlmsghdr(event)->nlmsg_type) {
     case XFRM_MSG_DELSA:
-        if (!copy_header(event, &id, sizeof id)) {
+        if (!xfrm_copy_header(event, &id, sizeof id)) {
             return true;
         }
         sa = get_attribute(event, sizeof id, XFRMA_SA,
@@ -205,7 +177,7 @@ xfrm_db_is_affected(const struct ofpbuf *event)
         return is_our_reqid(reqid);
 
     case XFRM_MSG_DELPOLICY:
-        if (!copy_header(event, &policy, sizeof policy)) {
+        if (!xfrm_copy_header(event, &policy, sizeof policy)) {
             return true;
         }
         tmpl = get_attribute(event, sizeof policy, XFRMA_TMPL, sizeof *tmpl);
@@ -294,86 +266,42 @@ xfrm_policy_equals(const struct xfrm_policy *a, const struct xfrm_policy *b)
             && a->priority == b->priority && a->reqid == b->reqid);
 }
 
-static void
-put_address(xfrm_address_t *a, const struct in6_addr *ip)
-{
-    memset(a, 0, sizeof *a);
-    if (ip_is_v4(ip)) {
-        a->a4 = in6_addr_get_mapped_ipv4(ip);
-    } else {
-        memcpy(a, ip, sizeof *ip);
-    }
-}
-
-static void
-put_selector(struct xfrm_selector *sel, const struct xfrm_policy *policy)
+static struct xfrm_selector
+make_selector(const struct xfrm_policy *policy)
 {
     bool v4 = ip_is_v4(&policy->dst);
 
-    sel->family = v4 ? AF_INET : AF_INET6;
-    put_address(&sel->saddr, &policy->src);
-    put_address(&sel->daddr, &policy->dst);
-    sel->prefixlen_s = sel->prefixlen_d = v4 ? 32 : 128;
-    sel->proto = policy->protocol;
-    sel->sport = htons(policy->sport);
-    sel->sport_mask = policy->sport ? OVS_BE16_MAX : 0;
-    sel->dport = htons(policy->dport);
-    sel->dport_mask = policy->dport ? OVS_BE16_MAX : 0;
-}
-
-/* Sends 'request', which it frees. */
-static int
-transact(struct ofpbuf *request)
-{
-    int error = nl_transact(NETLINK_XFRM, request, NULL);
-
-    ofpbuf_uninit(request);
-    return error;
+    return (struct xfrm_selector) {
+        .family = xfrm_family(&policy->dst),
+        .saddr = xfrm_from_address(&policy->src),
+        .daddr = xfrm_from_address(&policy->dst),
+        .prefixlen_s = v4 ? 32 : 128,
+        .prefixlen_d = v4 ? 32 : 128,
+        .proto = policy->protocol,
+        .sport = htons(policy->sport),
+        .sport_mask = policy->sport ? OVS_BE16_MAX : 0,
+        .dport = htons(policy->dport),
+        .dport_mask = policy->dport ? OVS_BE16_MAX : 0,
+    };
 }
 
 int
 xfrm_policy_put(const struct xfrm_policy *policy)
 {
-    struct xfrm_userpolicy_info *info;
-    struct xfrm_user_tmpl *tmpl;
-    struct ofpbuf request;
+    struct xfrm_userpolicy_info info;
 
-    ofpbuf_init(&request, 0);
-    nl_msg_put_nlmsghdr(&request, sizeof *info, XFRM_MSG_UPDPOLICY,
-                        NLM_F_REQUEST | NLM_F_ACK);
-    info = nl_msg_put_uninit(&request, sizeof *info);
-    memset(info, 0, sizeof *info);
-    put_selector(&info->sel, policy);
-    info->lft.soft_byte_limit = info->lft.hard_byte_limit = XFRM_INF;
-    info->lft.soft_packet_limit = info->lft.hard_packet_limit = XFRM_INF;
-    info->priority = policy->priority;
-    info->dir = policy->dir;
-    info->action = XFRM_POLICY_ALLOW;
-    info->share = XFRM_SHARE_ANY;
-
-    tmpl = nl_msg_put_unspec_zero(&request, XFRMA_TMPL, sizeof *tmpl);
-    tmpl->id.proto = IPPROTO_ESP;
-    tmpl->family = ip_is_v4(&policy->dst) ? AF_INET : AF_INET6;
-    tmpl->reqid = policy->reqid;
-    tmpl->mode = XFRM_MODE_TRANSPORT;
-    tmpl->aalgos = tmpl->ealgos = tmpl->calgos = UINT32_MAX;
-    return transact(&request);
+    xfrm_policy_init(&info, xfrm_family(&policy->dst), policy->dir,
+                     XFRM_POLICY_ALLOW, policy->priority);
+    info.sel = make_selector(policy);
+    return xfrm_policy_send(XFRM_MSG_UPDPOLICY, &info, policy->reqid);
 }
 
 int
 xfrm_policy_remove(const struct xfrm_policy *policy)
 {
-    struct xfrm_userpolicy_id *id;
-    struct ofpbuf request;
+    struct xfrm_selector sel = make_selector(policy);
 
-    ofpbuf_init(&request, 0);
-    nl_msg_put_nlmsghdr(&request, sizeof *id, XFRM_MSG_DELPOLICY,
-                        NLM_F_REQUEST | NLM_F_ACK);
-    id = nl_msg_put_uninit(&request, sizeof *id);
-    memset(id, 0, sizeof *id);
-    put_selector(&id->sel, policy);
-    id->dir = policy->dir;
-    return transact(&request);
+    return xfrm_policy_delete(&sel, policy->dir, 0);
 }
 
 /* States. */
@@ -381,17 +309,5 @@ xfrm_policy_remove(const struct xfrm_policy *policy)
 int
 xfrm_sa_remove(const struct xfrm_sa *sa)
 {
-    struct xfrm_usersa_id *id;
-    struct ofpbuf request;
-
-    ofpbuf_init(&request, 0);
-    nl_msg_put_nlmsghdr(&request, sizeof *id, XFRM_MSG_DELSA,
-                        NLM_F_REQUEST | NLM_F_ACK);
-    id = nl_msg_put_uninit(&request, sizeof *id);
-    memset(id, 0, sizeof *id);
-    put_address(&id->daddr, &sa->dst);
-    id->spi = htonl(sa->spi);
-    id->family = ip_is_v4(&sa->dst) ? AF_INET : AF_INET6;
-    id->proto = IPPROTO_ESP;
-    return transact(&request);
+    return xfrm_state_delete(&sa->dst, htonl(sa->spi));
 }
