@@ -25,6 +25,8 @@ POD_BYTES = PODS[0].network_address.packed[:2]
 LINK_HEADERS = {1: (14, 12), 113: (16, 14), 276: (20, 0)}
 # What tests put into their packets: it can be read in none but clear ones.
 MARK = b"LATEEN-CLEAR"
+# What "lab capture sync" sends and waits for.
+SYNC = b"lateen-"
 UDP_TUNNELS = {4789: "clear-vxlan", 6081: "clear-geneve"}
 
 
@@ -49,9 +51,11 @@ def packets(path, since=None):
             if len(data) < captured:
                 break           # It is being written.
             end = file.tell()
-            if len(data) >= size:
-                yield (struct.unpack_from("!H", data, type_at)[0],
-                       data[size:])
+            if len(data) < size:
+                continue
+            ethertype = struct.unpack_from("!H", data, type_at)[0]
+            if not (ethertype == 0x88b5 and data[size:].startswith(SYNC)):
+                yield ethertype, data[size:]
     if since:
         with open(since, "w", encoding="ascii") as offset:
             offset.write(str(end))

@@ -518,8 +518,27 @@ cmd_exec() {
     fi
 }
 
-# The kernel keeps packets for tcpdump up to a second.
-capture_delay=1.1
+captured() {
+    tail -c +"$3" "$2" | grep -aqF "$1"
+}
+
+# The kernel keeps packets for tcpdump, and tcpdump takes its time.  All that
+# has been on the wire has been written when what is sent now has.
+capture_sync() {
+    local file size mark
+    file=$(cat "$run/capture.file")
+    size=$(stat -c %s "$file")
+    mark=lateen-$(od -An -N 12 -t x1 /dev/urandom | tr -d ' ')
+    ip netns exec stranger python3 - "$mark" <<'END'
+import socket
+import sys
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+    sock.bind(("eth0", 0))
+    sock.send(bytes.fromhex("0200000000ff 0200000000fe 88b5")
+              + sys.argv[1].encode())
+END
+    wait_until 60 "the capture" captured "$mark" "$file" $((size + 1))
+}
 
 cmd_capture() {
     case ${1:-} in
@@ -535,7 +554,7 @@ cmd_capture() {
         ;;
     stop)
         [ -e "$run/capture.pid" ] || return 0
-        sleep $capture_delay
+        (capture_sync) || echo "lab: the capture may lack its end" >&2
         stop_daemon "$run/capture.pid" INT
         rm "$run/capture.pid"
         grep -q '^0 packets dropped by kernel' "$run/log/tcpdump.out" || {
@@ -547,11 +566,15 @@ cmd_capture() {
     summary)
         [ -n "${2:-}" ] || [ -e "$run/capture.file" ] ||
             die "there is no capture; \"lab capture start FILE\" makes one"
-        [ ! -e "$run/capture.pid" ] || sleep $capture_delay
+        [ ! -e "$run/capture.pid" ] || capture_sync
         python3 "$here/capture.py" "${2:-$(cat "$run/capture.file")}"
         ;;
+    sync)
+        [ -e "$run/capture.pid" ] || die "no capture runs"
+        capture_sync
+        ;;
     *)
-        die "capture start FILE, capture stop or capture summary [FILE]"
+        die "capture start FILE, stop, sync or summary [FILE]"
         ;;
     esac
 }
