@@ -392,7 +392,9 @@ guard_xfrm_format_unprotected(const struct guard_wanted *wanted, size_t max,
     for (size_t i = 0; i < peers->n; i++) {
         const struct in6_addr *peer = &peers->elems[i].addr;
 
-        if (!protected[i] && (ip_is_v4(peer) ? v4 : v6) && n++ < max) {
+        if (!protected[i] && (ip_is_v4(peer) ? v4 : v6)
+            && !ip_prefix_list_contains(&wanted->unreached, peer)
+            && n++ < max) {
             ds_put_cstr(ds, n > 1 ? ", " : "; there is no SA's policy for ");
             ip_format(peer, ds);
         }

@@ -63,11 +63,37 @@ static void update_status(struct guard *);
 
 /* What is wanted. */
 
+/* Adds the addresses of 'from' that 'to' has not, and to 'also', if that is
+ * nonnull. */
 static void
-add_prefixes(const struct ip_prefix_list *from, struct ip_prefix_list *to)
+add_addresses(const struct ip_prefix_list *from, struct ip_prefix_list *to,
+              struct ip_prefix_list *also)
 {
     for (size_t i = 0; i < from->n; i++) {
-        ip_prefix_list_add(to, &from->elems[i]);
+        if (!ip_prefix_list_contains(to, &from->elems[i].addr)) {
+            ip_prefix_list_add(to, &from->elems[i]);
+            if (also) {
+                ip_prefix_list_add(also, &from->elems[i]);
+            }
+        }
+    }
+}
+
+/* Adds the addresses of the nodes but 'node', of type ExternalIP or of the
+ * other one. */
+static void
+add_peers(const struct model *model, const char *node, bool external,
+          struct ip_prefix_list *to, struct ip_prefix_list *also)
+{
+    const struct model_object *obj;
+
+    MODEL_FOR_EACH (obj, MODEL_NODE, model) {
+        const struct node *peer = node_cast(obj);
+
+        if (strcmp(obj->name, node)) {
+            add_addresses(external ? &peer->external_addresses
+                          : &peer->addresses, to, also);
+        }
     }
 }
 
@@ -75,7 +101,7 @@ void
 guard_wanted_derive(const struct config *config, const struct model *model,
                     const char *node, struct guard_wanted *wanted)
 {
-    const struct model_object *obj;
+    bool external = config->tunnel_external;
 
     memset(wanted, 0, sizeof *wanted);
     if (config->ipsec_mode != IPSEC_REQUIRED) {
@@ -85,18 +111,9 @@ guard_wanted_derive(const struct config *config, const struct model *model,
     ip_prefix_list_clone(&wanted->pod_networks, &config->cluster_cidrs);
     wanted->masquerade = config->masquerade;
     ip_prefix_list_clone(&wanted->exceptions, &config->masquerade_exclude);
-    if (!model) {
-        return;
-    }
-    MODEL_FOR_EACH (obj, MODEL_NODE, model) {
-        const struct node *peer = node_cast(obj);
-
-        if (strcmp(obj->name, node)) {
-            add_prefixes(&peer->addresses, &wanted->peers);
-            if (config->tunnel_external) {
-                add_prefixes(&peer->external_addresses, &wanted->peers);
-            }
-        }
+    if (model) {
+        add_peers(model, node, external, &wanted->peers, NULL);
+        add_peers(model, node, !external, &wanted->peers, &wanted->unreached);
     }
 }
 
@@ -117,12 +134,7 @@ guard_wanted_hold(struct guard_wanted *wanted, const struct guard_wanted *held)
         return;
     }
     guard_tunnels_add_all(&wanted->tunnels, &held->tunnels);
-    for (size_t i = 0; i < held->peers.n; i++) {
-        if (!ip_prefix_list_contains(&wanted->peers,
-                                     &held->peers.elems[i].addr)) {
-            ip_prefix_list_add(&wanted->peers, &held->peers.elems[i]);
-        }
-    }
+    add_addresses(&held->peers, &wanted->peers, NULL);
 }
 
 void
@@ -140,6 +152,7 @@ guard_wanted_destroy(struct guard_wanted *wanted)
     ip_prefix_list_destroy(&wanted->pod_networks);
     ip_prefix_list_destroy(&wanted->exceptions);
     ip_prefix_list_destroy(&wanted->peers);
+    ip_prefix_list_destroy(&wanted->unreached);
 }
 
 /* Appends the beginning of a rule for the packets of 'tunnel'.  Protocols have
@@ -538,6 +551,7 @@ guard_set(struct guard *guard, const struct guard_wanted *wanted)
     ip_prefix_list_clone(&guard->wanted.pod_networks, &wanted->pod_networks);
     ip_prefix_list_clone(&guard->wanted.exceptions, &wanted->exceptions);
     ip_prefix_list_clone(&guard->wanted.peers, &wanted->peers);
+    ip_prefix_list_clone(&guard->wanted.unreached, &wanted->unreached);
     guard->has_wanted = true;
 }
 

@@ -56,6 +56,9 @@ struct guard_wanted {
                                        * addresses. */
     struct ip_prefix_list peers; /* The peers' own addresses; empty while
                                   * unknown. */
+    struct ip_prefix_list unreached; /* Those of them that no tunnel leads to:
+                                      * of the other type than
+                                      * "tunnel.peer-address". */
 };
 
 /* Fills '*wanted', which the caller frees with guard_wanted_destroy().

@@ -42,10 +42,11 @@ parse_tunnel(const char *s)
 }
 
 /* What is to be guarded on 'this', one of n1 to n3, for 'tunnels', of
- * "geneve", "vxlan" and "gre" with commas between, or "off". */
+ * "geneve", "vxlan" and "gre" with commas between, or "off"; 'external': nodes
+ * have addresses of that type, too. */
 static void
 make_wanted(const char *this, const char *tunnels, bool masquerade,
-            struct guard_wanted *wanted)
+            bool external, struct guard_wanted *wanted)
 {
     struct config config = { .ipsec_mode = IPSEC_REQUIRED };
     struct model model;
@@ -64,6 +65,12 @@ make_wanted(const char *this, const char *tunnels, bool masquerade,
 
         add_prefix(&node->addresses, address);
         add_prefix(&node->addresses, address6);
+        if (external) {
+            char *outside = xasprintf("203.0.113.%d", i);
+
+            add_prefix(&node->external_addresses, outside);
+            free(outside);
+        }
         model_put(&model, &node->obj);
         free(address);
         free(address6);
@@ -97,7 +104,7 @@ make_wanted(const char *this, const char *tunnels, bool masquerade,
     ip_prefix_list_destroy(&config.masquerade_exclude);
 }
 
-/* guard-wanted TUNNELS [no-masquerade] */
+/* guard-wanted TUNNELS [no-masquerade | external] */
 static int
 test_guard_wanted(int argc, char *argv[])
 {
@@ -105,9 +112,12 @@ test_guard_wanted(int argc, char *argv[])
     struct guard_wanted wanted;
 
     if (argc < 2) {
-        ovs_fatal(0, "usage: guard-wanted TUNNELS [no-masquerade]");
+        ovs_fatal(0, "usage: guard-wanted TUNNELS "
+                  "[no-masquerade | external]");
     }
-    make_wanted("n1", argv[1], argc == 2, &wanted);
+    make_wanted("n1", argv[1],
+                argc == 2 || strcmp(argv[2], "no-masquerade"),
+                argc > 2 && !strcmp(argv[2], "external"), &wanted);
     if (wanted.tunnels.n) {
         guard_wanted_format_nft(&wanted, &ds);
         fputs(ds_cstr(&ds), stdout);
@@ -116,7 +126,7 @@ test_guard_wanted(int argc, char *argv[])
     guard_wanted_destroy(&wanted);
     return 0;
 }
-LATEEN_TEST_REGISTER("guard-wanted", "TUNNELS [no-masquerade]",
+LATEEN_TEST_REGISTER("guard-wanted", "TUNNELS [no-masquerade | external]",
                      test_guard_wanted)
 
 /* guard-tunnels FILE WANTED PORT applied|pending: one turn of the agent's
@@ -154,7 +164,7 @@ test_guard_install(int argc, char *argv[])
     if (argc != 3) {
         ovs_fatal(0, "usage: guard-install NODE TUNNELS");
     }
-    make_wanted(argv[1], argv[2], true, &wanted);
+    make_wanted(argv[1], argv[2], true, false, &wanted);
     char *error = guard_create(NULL, &guard);
     if (!error) {
         error = guard_install(guard, &wanted);
@@ -220,7 +230,7 @@ ctl_set(struct unixctl_conn *conn, int argc OVS_UNUSED, const char *argv[],
     struct running *r = r_;
     struct guard_wanted wanted;
 
-    make_wanted(r->node, argv[1], true, &wanted);
+    make_wanted(r->node, argv[1], true, false, &wanted);
     guard_set(r->guard, &wanted);
     guard_wanted_destroy(&wanted);
     unixctl_command_reply(conn, NULL);
@@ -253,7 +263,7 @@ test_guard_run(int argc, char *argv[])
     if (error) {
         ovs_fatal(0, "%s", error);
     }
-    make_wanted(argv[2], argv[3], true, &wanted);
+    make_wanted(argv[2], argv[3], true, false, &wanted);
     guard_set(r.guard, &wanted);
     guard_wanted_destroy(&wanted);
     while (!r.exit) {
