@@ -19,20 +19,9 @@ static void derive_peer(const struct node *peer, const struct node *self,
                         const struct host_facts *, struct host_wanted *);
 static void derive_rules(const struct config *, struct host_wanted *);
 static void sort_routes(struct host_wanted *);
-static void sort_neighbors(struct ip_prefix_list *);
 static void derive_sysctls(const struct host_facts *, bool v4, bool v6,
                            struct host_wanted *);
 static char *format_nat(const struct node *self, const struct config *);
-
-static int
-compare_prefixes(const void *a_, const void *b_)
-{
-    const struct ip_prefix *a = a_;
-    const struct ip_prefix *b = b_;
-    int cmp = memcmp(&a->addr, &b->addr, sizeof a->addr);
-
-    return cmp ? cmp : a->plen < b->plen ? -1 : a->plen > b->plen;
-}
 
 static int
 compare_destinations(const void *a_, const void *b_)
@@ -41,7 +30,7 @@ compare_destinations(const void *a_, const void *b_)
     const struct host_route *b = b_;
 
     return (a->table != b->table ? (a->table < b->table ? -1 : 1)
-            : compare_prefixes(&a->dst, &b->dst));
+            : ip_prefix_compare(&a->dst, &b->dst));
 }
 
 static int
@@ -94,7 +83,7 @@ host_wanted_derive(const struct model *model, const struct config *config,
     }
     free(peers);
     sort_routes(wanted);
-    sort_neighbors(&wanted->neighbors);
+    ip_prefix_list_sort(&wanted->neighbors);
     derive_rules(config, wanted);
     derive_sysctls(facts, v4, v6, wanted);
     wanted->nat = format_nat(self, config);
@@ -134,7 +123,7 @@ host_wanted_find_neighbor(const struct host_wanted *wanted,
 
     return (wanted->neighbors.n
             ? bsearch(&key, wanted->neighbors.elems, wanted->neighbors.n,
-                      sizeof *wanted->neighbors.elems, compare_prefixes)
+                      sizeof *wanted->neighbors.elems, ip_prefix_compare)
             : NULL);
 }
 
@@ -366,20 +355,6 @@ sort_routes(struct host_wanted *wanted)
         }
     }
     wanted->n_routes = n;
-}
-
-static void
-sort_neighbors(struct ip_prefix_list *list)
-{
-    size_t n = 0;
-
-    qsort(list->elems, list->n, sizeof *list->elems, compare_prefixes);
-    for (size_t i = 0; i < list->n; i++) {
-        if (!n || compare_prefixes(&list->elems[n - 1], &list->elems[i])) {
-            list->elems[n++] = list->elems[i];
-        }
-    }
-    list->n = n;
 }
 
 /* Sysctls. */

@@ -131,6 +131,16 @@ ip_prefix_overlaps(const struct ip_prefix *a, const struct ip_prefix *b)
             : ip_prefix_contains(b, &a->addr));
 }
 
+int
+ip_prefix_compare(const void *a_, const void *b_)
+{
+    const struct ip_prefix *a = a_;
+    const struct ip_prefix *b = b_;
+    int cmp = memcmp(&a->addr, &b->addr, sizeof a->addr);
+
+    return cmp ? cmp : a->plen < b->plen ? -1 : a->plen > b->plen;
+}
+
 bool
 ip_prefix_equals(const struct ip_prefix *a, const struct ip_prefix *b)
 {
@@ -193,6 +203,23 @@ ip_prefix_list_contains(const struct ip_prefix_list *list,
         }
     }
     return false;
+}
+
+void
+ip_prefix_list_sort(struct ip_prefix_list *list)
+{
+    size_t n = 0;
+
+    if (!list->n) {
+        return;
+    }
+    qsort(list->elems, list->n, sizeof *list->elems, ip_prefix_compare);
+    for (size_t i = 0; i < list->n; i++) {
+        if (!n || ip_prefix_compare(&list->elems[n - 1], &list->elems[i])) {
+            list->elems[n++] = list->elems[i];
+        }
+    }
+    list->n = n;
 }
 
 void

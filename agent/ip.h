@@ -63,10 +63,15 @@ bool ip_prefix_overlaps(const struct ip_prefix *a, const struct ip_prefix *b);
 
 bool ip_prefix_equals(const struct ip_prefix *, const struct ip_prefix *);
 
+/* Compares two "struct ip_prefix"es, for qsort(): by address, then length. */
+int ip_prefix_compare(const void *, const void *);
+
 /* The address 'n' places after the first of 'p' (its gateway, for n = 1). */
 struct in6_addr ip_prefix_nth(const struct ip_prefix *p, unsigned int n);
 
-/* The list's operations.  add() appends a copy; an empty list is all zero. */
+/* The list's operations.  add() appends a copy; sort() orders the list by
+ * ip_prefix_compare() and drops what is there twice; an empty list is all
+ * zero. */
 void ip_prefix_list_add(struct ip_prefix_list *, const struct ip_prefix *);
 void ip_prefix_list_clone(struct ip_prefix_list *dst,
                           const struct ip_prefix_list *src);
@@ -74,6 +79,7 @@ bool ip_prefix_list_equals(const struct ip_prefix_list *,
                            const struct ip_prefix_list *);
 bool ip_prefix_list_contains(const struct ip_prefix_list *,
                              const struct in6_addr *);
+void ip_prefix_list_sort(struct ip_prefix_list *);
 void ip_prefix_list_destroy(struct ip_prefix_list *);
 
 #endif /* agent/ip.h */

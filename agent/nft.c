@@ -311,16 +311,6 @@ nft_has_family(const struct ip_prefix_list *list, bool v4)
     return false;
 }
 
-static int
-compare_prefixes(const void *a_, const void *b_)
-{
-    const struct ip_prefix *a = a_;
-    const struct ip_prefix *b = b_;
-    int cmp = memcmp(&a->addr, &b->addr, sizeof a->addr);
-
-    return cmp ? cmp : a->plen < b->plen ? -1 : a->plen > b->plen;
-}
-
 void
 nft_format_set(const struct ip_prefix_list *list, bool v4, struct ds *ds)
 {
@@ -328,7 +318,7 @@ nft_format_set(const struct ip_prefix_list *list, bool v4, struct ds *ds)
     const char *separator = "{ ";
 
     ip_prefix_list_clone(&sorted, list);
-    qsort(sorted.elems, sorted.n, sizeof *sorted.elems, compare_prefixes);
+    ip_prefix_list_sort(&sorted);
     for (size_t i = 0; i < sorted.n; i++) {
         if (ip_is_v4(&sorted.elems[i].addr) == v4) {
             ds_put_cstr(ds, separator);

@@ -63,36 +63,24 @@ static void update_status(struct guard *);
 
 /* What is wanted. */
 
-/* Adds the addresses of 'from' that 'to' has not, and to 'also', if that is
- * nonnull. */
 static void
-add_addresses(const struct ip_prefix_list *from, struct ip_prefix_list *to,
-              struct ip_prefix_list *also)
+add_addresses(const struct ip_prefix_list *from, struct ip_prefix_list *to)
 {
     for (size_t i = 0; i < from->n; i++) {
-        if (!ip_prefix_list_contains(to, &from->elems[i].addr)) {
-            ip_prefix_list_add(to, &from->elems[i]);
-            if (also) {
-                ip_prefix_list_add(also, &from->elems[i]);
-            }
-        }
+        ip_prefix_list_add(to, &from->elems[i]);
     }
 }
 
-/* Adds the addresses of the nodes but 'node', of type ExternalIP or of the
- * other one. */
+/* Adds a peer with addresses that tunnels lead to, and others. */
 static void
-add_peers(const struct model *model, const char *node, bool external,
-          struct ip_prefix_list *to, struct ip_prefix_list *also)
+add_peer(struct guard_wanted *wanted, const struct ip_prefix_list *reached,
+         const struct ip_prefix_list *others)
 {
-    const struct model_object *obj;
-
-    MODEL_FOR_EACH (obj, MODEL_NODE, model) {
-        const struct node *peer = node_cast(obj);
-
-        if (strcmp(obj->name, node)) {
-            add_addresses(external ? &peer->external_addresses
-                          : &peer->addresses, to, also);
+    add_addresses(reached, &wanted->peers);
+    for (size_t i = 0; i < others->n; i++) {
+        if (!ip_prefix_list_contains(reached, &others->elems[i].addr)) {
+            ip_prefix_list_add(&wanted->peers, &others->elems[i]);
+            ip_prefix_list_add(&wanted->unreached, &others->elems[i]);
         }
     }
 }
@@ -101,7 +89,7 @@ void
 guard_wanted_derive(const struct config *config, const struct model *model,
                     const char *node, struct guard_wanted *wanted)
 {
-    bool external = config->tunnel_external;
+    const struct model_object *obj;
 
     memset(wanted, 0, sizeof *wanted);
     if (config->ipsec_mode != IPSEC_REQUIRED) {
@@ -111,10 +99,21 @@ guard_wanted_derive(const struct config *config, const struct model *model,
     ip_prefix_list_clone(&wanted->pod_networks, &config->cluster_cidrs);
     wanted->masquerade = config->masquerade;
     ip_prefix_list_clone(&wanted->exceptions, &config->masquerade_exclude);
-    if (model) {
-        add_peers(model, node, external, &wanted->peers, NULL);
-        add_peers(model, node, !external, &wanted->peers, &wanted->unreached);
+    if (!model) {
+        return;
     }
+    MODEL_FOR_EACH (obj, MODEL_NODE, model) {
+        const struct node *peer = node_cast(obj);
+
+        if (!strcmp(obj->name, node)) {
+            continue;
+        } else if (config->tunnel_external) {
+            add_peer(wanted, &peer->external_addresses, &peer->addresses);
+        } else {
+            add_peer(wanted, &peer->addresses, &peer->external_addresses);
+        }
+    }
+    ip_prefix_list_sort(&wanted->peers);
 }
 
 struct guard_tunnel
@@ -134,7 +133,8 @@ guard_wanted_hold(struct guard_wanted *wanted, const struct guard_wanted *held)
         return;
     }
     guard_tunnels_add_all(&wanted->tunnels, &held->tunnels);
-    add_addresses(&held->peers, &wanted->peers, NULL);
+    add_addresses(&held->peers, &wanted->peers);
+    ip_prefix_list_sort(&wanted->peers);
 }
 
 void
