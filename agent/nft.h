@@ -40,7 +40,7 @@ void nft_table_set(struct nft_table *, const char *text);
 void nft_table_run(struct nft_table *);
 void nft_table_wait(const struct nft_table *);
 
-/* Runs until the table is in place, for 5 seconds at most.  Returns NULL or a
+/* Runs until the table is in place, for 20 seconds at most.  Returns NULL or a
  * message that the caller frees. */
 char *nft_table_install(struct nft_table *) OVS_WARN_UNUSED_RESULT;
 

@@ -334,9 +334,10 @@ end_replaced(struct ike_conn *conn, const char *id, bool begun)
 
 /* Where both nodes have begun an IKE SA, charon may add a child to either.  So
  * those but 'chosen' end before that.  The node that only receives by one ends
- * it: by the time that it does not receive any more, the other one, which
- * waits for that, sends into what there was before.  So nothing is lost, but
- * where there was nothing before. */
+ * it: when it does not receive any more, the other one, which waits for that,
+ * sends into what there was before.  What is lost is what comes where there
+ * was nothing before, and the rare packet that the other one sends between its
+ * answer, which charon gives first, and the end of its states. */
 static void
 end_rivals(struct ike_conn *conn, const struct ike_sa *chosen)
 {
