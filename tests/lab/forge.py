@@ -55,7 +55,9 @@ HEADERS = {"hop": (0, b"\0\1\4\0\0\0\0"),
 # Of an SA that nobody has.
 ESP = struct.pack("!II", 0xc0ffee01, 1) + b"e" * 48
 
-identifications = itertools.count(random.getrandbits(15))
+# In IPv6, a fragment that lacks another one waits for it for a minute, and takes
+# one of a later call for that if they have the same number.
+identifications = itertools.count(random.getrandbits(31))
 
 
 def fragment(packet, number, offset, data, more):
