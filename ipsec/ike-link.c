@@ -67,8 +67,8 @@ link_down(struct ike *ike, const char *error)
         ike_set_string(&conn->sent, NULL);
         ike_set_string(&conn->error, NULL);
         ike_set_string(&conn->trouble, NULL);
-        conn->retry = 0;
-        conn->untrapped = conn->up = false;
+        conn->retry = conn->untrapped = 0;
+        conn->up = false;
         ike_sas_clear(&conn->sas);
         ike_renewal_reset(&conn->renewal);
     }

@@ -15,6 +15,8 @@ VLOG_DEFINE_THIS_MODULE(ike_look);
 
 /* Times, in ms. */
 #define ROUND_INTERVAL 3000     /* Between looks at what charon holds. */
+#define TRAP_GRACE 1000         /* How long a trap policy may be missing: while
+                                 * charon updates one, it does not list it. */
 #define TROUBLE_TIME 15000      /* How long trouble is worth telling. */
 
 /* Notes the connections of ours that charon holds, and forgets those that it
@@ -118,35 +120,47 @@ install_cb(const struct json *reply OVS_UNUSED,
     }
 }
 
-/* Installs the trap policies of 'conn' that are not in 'traps'. */
+/* Has charon install the trap policy of the child 'name', which it has
+ * lost. */
 static void
-install_traps(struct ike *ike, struct ike_conn *conn, const struct sset *traps)
+install_trap(struct ike *ike, struct ike_conn *conn, const char *name)
 {
     static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
-    struct shash_node *node;
-    bool was_untrapped = conn->untrapped;
+    struct json *message = json_object_create();
 
-    conn->untrapped = false;
+    VLOG_WARN_RL(&rl, "charon has lost the trap policy %s/%s; installing it "
+                 "again", conn->name, name);
+    ike->repairs.traps++;
+    conn->n_questions++;
+    json_object_put_string(message, "ike", conn->name);
+    json_object_put_string(message, "child", name);
+    ike_client_ask(ike->client, "install", message, NULL, install_cb, conn);
+}
+
+/* Compares the trap policies of 'conn' with 'traps', those that charon has
+ * listed. */
+static void
+check_traps(struct ike *ike, struct ike_conn *conn, const struct sset *traps)
+{
+    long long int now = time_msec(), since = conn->untrapped;
+    struct shash_node *node;
+
+    conn->untrapped = 0;
     SHASH_FOR_EACH (node, json_object(shash_find_data(
                               json_object(conn->wanted), "children"))) {
         char *trap = xasprintf("%s/%s", conn->name, node->name);
 
         if (!sset_contains(traps, trap)) {
-            struct json *message = json_object_create();
-
-            VLOG_WARN_RL(&rl, "charon has lost the trap policy %s; "
-                         "installing it again", trap);
-            conn->untrapped = true;
-            ike->repairs.traps++;
-            conn->n_questions++;
-            json_object_put_string(message, "ike", conn->name);
-            json_object_put_string(message, "child", node->name);
-            ike_client_ask(ike->client, "install", message, NULL, install_cb,
-                           conn);
+            if (since && now >= since + TRAP_GRACE) {
+                install_trap(ike, conn, node->name);
+                conn->untrapped = now;
+            } else if (!conn->untrapped) {
+                conn->untrapped = since ? since : now;
+            }
         }
         free(trap);
     }
-    if (was_untrapped && !conn->untrapped) {
+    if (since && !conn->untrapped) {
         ike_set_string(&conn->error, NULL);
     }
 }
@@ -175,7 +189,7 @@ policies_cb(const struct json *reply OVS_UNUSED, const struct json *events,
         struct ike_conn *conn = node->data;
 
         if (ike_conn_is_loaded(conn)) {
-            install_traps(ike, conn, &traps);
+            check_traps(ike, conn, &traps);
         }
     }
     sset_destroy(&traps);
@@ -269,6 +283,9 @@ sas_cb(const struct json *reply OVS_UNUSED, const struct json *events,
 
         conn->up = ike_conn_state(conn) == IKE_UP;
         ike_conn_look(conn);
+        if (conn->untrapped) {
+            ike_look_soon(ike, conn->untrapped + TRAP_GRACE);
+        }
         if (conn->up) {
             if (!was_up || now >= conn->trouble_time + TROUBLE_TIME) {
                 ike_set_string(&conn->trouble, NULL);

@@ -85,7 +85,8 @@ struct ike_conn {
     char *sent;                 /* Text of the body that is under way, "" for
                                  * its end. */
     unsigned int n_questions;   /* Under way, with this as 'aux'. */
-    bool untrapped;             /* A trap policy is missing. */
+    long long int untrapped;    /* Since when a trap policy is missing, or was
+                                 * last installed again; 0 if none is. */
     char *error;                /* Why charon refuses it, or NULL. */
     long long int retry;        /* When to try that again. */
 
