@@ -6,7 +6,7 @@
  * other sends meanwhile is lost.  So each node asks for the CHILD_SA that it
  * sends into: "out", and the peer for what is "in" here.  (There is only one
  * for GRE.)  The IKE SA is begun by the node whose name comes first in the
- * alphabet.  If one of them does not do its part, the other does it a few
+ * alphabet.  If one of them does not do its part, the other does it some
  * seconds later.
  *
  * An IKE SA is replaced by another one with its own children.  Both kinds
@@ -41,7 +41,8 @@ VLOG_DEFINE_THIS_MODULE(ike_renew);
 #define RIVAL_GRACE 2000        /* The same where the peer should first end
                                  * another one. */
 #define OTHER_GRACE 4000        /* Before it starts what the peer should
-                                 * have. */
+                                 * have, */
+#define OTHER_LOSSY_GRACE 10000 /* if that loses what the peer sends. */
 #define START_INTERVAL 10000    /* Between attempts. */
 #define REAUTH_OTHER 10000      /* Before it has the peer authenticate itself
                                  * where that should have begun it. */
@@ -332,12 +333,26 @@ end_replaced(struct ike_conn *conn, const char *id, bool begun)
     ike_look_soon(conn->ike, time_msec() + END_TIME * 1000);
 }
 
+/* Has charon end the children of the IKE SA 'id' before that.  The peer's
+ * charon destroys the states of a CHILD_SA before it answers; those of an
+ * IKE SA after it has, and packets that it sends in between would be lost. */
+static void
+end_children(struct ike_conn *conn, const char *id)
+{
+    for (size_t i = 0; i < conn->sas.n_children; i++) {
+        const struct ike_child *child = &conn->sas.children[i];
+
+        if (!strcmp(child->ike, id)) {
+            ike_terminate(conn->ike->client, "child-id", child->id, false);
+        }
+    }
+}
+
 /* Where both nodes have begun an IKE SA, charon may add a child to either.  So
  * those but 'chosen' end before that.  The node that only receives by one ends
  * it: when it does not receive any more, the other one, which waits for that,
- * sends into what there was before.  What is lost is what comes where there
- * was nothing before, and the rare packet that the other one sends between its
- * answer, which charon gives first, and the end of its states. */
+ * sends into what there was before.  What comes where there was nothing before
+ * is lost. */
 static void
 end_rivals(struct ike_conn *conn, const struct ike_sa *chosen)
 {
@@ -349,6 +364,9 @@ end_rivals(struct ike_conn *conn, const struct ike_sa *chosen)
         if (sa != chosen && is_rival(conn, sa, chosen)) {
             r->rivals = true;
             if (!ike_sas_has_child(&conn->sas, "out", sa->id)) {
+                if (!simap_contains(&r->asked, sa->id)) {
+                    end_children(conn, sa->id);
+                }
                 end_replaced(conn, sa->id, false);
             }
         }
@@ -497,20 +515,35 @@ reauth_time(const struct ike_conn *conn)
             : LLONG_MAX);
 }
 
+/* Whether there are children beside those of the chosen IKE SA. */
+static bool
+has_older_children(const struct ike_conn *conn)
+{
+    for (size_t i = 0; i < conn->sas.n_children; i++) {
+        if (strcmp(conn->sas.children[i].ike, conn->renewal.current)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* When the children that this node starts ('own') or the peer should are to
  * be started. */
 static long long int
 start_time(const struct ike_conn *conn, bool own)
 {
     const struct ike_renewal *r = &conn->renewal;
+    long long int grace;
 
-    long long int grace
-        = (r->current ? (!own ? OTHER_GRACE
-                         : r->rivals ? RIVAL_GRACE : OWN_GRACE)
-           : is_starter(conn) ? 0 : OTHER_GRACE);
-
-    return (r->current || own ? MAX(r->starts[own].next, r->since + grace)
-            : LLONG_MAX);
+    if (r->current) {
+        grace = (own ? r->rivals ? RIVAL_GRACE : OWN_GRACE
+                 : has_older_children(conn) ? OTHER_LOSSY_GRACE : OTHER_GRACE);
+    } else if (own) {
+        grace = is_starter(conn) ? 0 : OTHER_GRACE;
+    } else {
+        return LLONG_MAX;
+    }
+    return MAX(r->starts[own].next, r->since + grace);
 }
 
 /* Starts the children of 'conn' that the chosen IKE SA lacks and that this

@@ -20,6 +20,7 @@ ike_sas_clear(struct ike_sas *sas)
     for (size_t i = 0; i < sas->n_children; i++) {
         struct ike_child *child = &sas->children[i];
 
+        free(child->id);
         free(child->name);
         free(child->ike);
         free(child->algorithm);
@@ -192,6 +193,7 @@ add_child(struct ike_sas *sas, const char *ike, const struct json *sa,
     sas->children = xrealloc(sas->children, ((sas->n_children + 1)
                                              * sizeof *sas->children));
     child = &sas->children[sas->n_children++];
+    child->id = xstrdup(get(sa, "uniqueid"));
     child->name = xstrdup(get(sa, "name"));
     child->ike = xstrdup(ike);
     child->algorithm = get_encryption(sa);

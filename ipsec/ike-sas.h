@@ -20,8 +20,9 @@ struct ike_sa {
 
 /* A CHILD_SA that carries traffic: a pair of ESP SAs. */
 struct ike_child {
+    char *id;                   /* charon's number of it. */
     char *name;
-    char *ike;                  /* charon's number of its IKE SA. */
+    char *ike;                  /* The number of its IKE SA. */
     char *algorithm;            /* "AES_GCM_16-256". */
     char *spi_in, *spi_out;     /* In hexadecimal. */
     uint64_t bytes_in, bytes_out;
