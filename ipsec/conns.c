@@ -100,7 +100,9 @@ connection(const struct config *config, const char *self, const char *peer,
 {
     struct json *conn = json_object_create();
     struct json *children = json_object_create();
-    struct json *side;
+    bool gre = config->tunnel_type == TUNNEL_GRE;
+    struct json *side, *out, *in;
+    char *port;
 
     put(conn, "version", "2");
     put_list(conn, "local_addrs", ip_to_string(local));
@@ -130,19 +132,17 @@ connection(const struct config *config, const char *self, const char *peer,
     }
     json_object_put(conn, "remote", side);
 
-    if (config->tunnel_type == TUNNEL_GRE) {
-        json_object_put(children, "gre",
-                        child(config, local, "47", remote, "47", reqid));
-    } else {
-        char *port = xasprintf("17/%d", config->tunnel_port);
-
-        json_object_put(children, "out",
-                        child(config, local, "17", remote, port, reqid));
-        json_object_put(children, "in",
-                        child(config, local, port, remote, "17",
-                              reqid + 1));
-        free(port);
+    port = gre ? xstrdup("47") : xasprintf("17/%d", config->tunnel_port);
+    out = child(config, local, gre ? "47" : "17", remote, port, reqid);
+    in = child(config, local, port, remote, gre ? "47" : "17",
+               gre ? reqid : reqid + 1);
+    free(port);
+    if (gre) {
+        /* It has the reqid of "out": what comes in has one policy. */
+        json_object_put_format(in, "mark_out", "0x%x", CONNS_MARK_NONE);
     }
+    json_object_put(children, "out", out);
+    json_object_put(children, "in", in);
     json_object_put(conn, "children", children);
     return conn;
 }

@@ -2,9 +2,13 @@
 /* What strongSwan is to hold, as VICI's messages in JSON.
  *
  * Pure: from the model and the configuration to one IKE connection for each
- * peer.  ESP is in transport mode around the tunnel's packets.  GRE needs one
- * child SA.  A UDP tunnel has a source port that depends on the inner packet,
- * so it has two: "out" to the peer's tunnel port, "in" to ours.
+ * peer.  ESP is in transport mode around the tunnel's packets.  Each node has
+ * a child SA of its own to send into: what is "out" here is "in" at the peer.
+ * A UDP tunnel has a source port that depends on the inner packet, so "out" is
+ * to the peer's tunnel port, "in" to ours.  Nothing tells the directions of
+ * GRE apart, so there "in" is to send packets of a mark that none has.  Where
+ * the peer asks for its "out", "in" fits as well as "out"; charon takes the
+ * first one that fits, so it must be told of that first.
  *
  * Each child has a trap policy, which holds the first packets until there is
  * an SA.  charon is not told to start them: it would also end them where a
@@ -29,6 +33,9 @@ struct x509;
 
 /* Priority of the children's policies; a smaller number wins. */
 #define CONNS_PRIORITY 16
+
+/* What GRE's "in" would send. */
+#define CONNS_MARK_NONE 0x4c617465
 
 /* The children's reqids are so many from here on, a power of two.  charon
  * itself counts from 1. */

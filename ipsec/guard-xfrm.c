@@ -334,7 +334,7 @@ sync_policies(struct sync *sync, const struct guard_wanted *wanted)
             const struct xfrm_userpolicy_info *p = &policies[i];
             bool blind = p->priority == BLIND_PRIORITY;
 
-            set_error(sync, xfrm_policy_send(XFRM_MSG_NEWPOLICY, p,
+            set_error(sync, xfrm_policy_send(XFRM_MSG_NEWPOLICY, p, 0,
                                              blind ? BLIND_REQID : 0),
                       "add XFRM policies");
             ++*sync->missing;
@@ -349,7 +349,7 @@ sync_policies(struct sync *sync, const struct guard_wanted *wanted)
             stale = !policy_equals(&p, &policies[i]);
         }
         if (stale) {
-            set_error(sync, xfrm_policy_delete(&p.sel, p.dir, p.index),
+            set_error(sync, xfrm_policy_delete(&p.sel, p.dir, 0, p.index),
                       "remove XFRM policies");
         }
     }
@@ -473,7 +473,7 @@ sync_states(struct sync *sync, const struct guard_wanted *wanted)
         if (!wanted->tunnels.n || i == peers->n) {
             struct in6_addr dst = xfrm_to_address(&sa.id.daddr, sa.family);
 
-            set_error(sync, xfrm_state_delete(&dst, sa.id.spi),
+            set_error(sync, xfrm_state_delete(&dst, sa.id.spi, 0),
                       "remove XFRM states");
         }
     }

@@ -158,7 +158,8 @@ ask(struct ike_client *client, struct json *object, const struct psk *psk,
     q->cb = cb;
     q->aux = aux;
     json_object_put(object, "id", json_integer_create(q->id));
-    text = json_to_string(object, 0);
+    /* Sorted: charon takes the first child that fits (conns.h). */
+    text = json_to_string(object, JSSF_SORT);
     json_destroy(object);
 
     /* The key is in no other memory than its own and the line's. */

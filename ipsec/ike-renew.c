@@ -4,10 +4,9 @@
  * Where both nodes want to send at once, whoever has asked for a CHILD_SA has
  * the receiver's half of it later than the other has the sender's: what the
  * other sends meanwhile is lost.  So each node asks for the CHILD_SA that it
- * sends into: "out", and the peer for what is "in" here.  (There is only one
- * for GRE.)  The IKE SA is begun by the node whose name comes first in the
- * alphabet.  If one of them does not do its part, the other does it some
- * seconds later.
+ * sends into: "out", and the peer for what is "in" here.  The IKE SA is begun
+ * by the node whose name comes first in the alphabet.  If one of them does not
+ * do its part, the other does it some seconds later.
  *
  * An IKE SA is replaced by another one with its own children.  Both kinds
  * carry traffic then, and the kernel sends into the newest.  Once the newest
@@ -166,9 +165,9 @@ is_starter(const struct ike_conn *conn)
 
 /* Whether this node asks for the child 'name'. */
 static bool
-is_own(const struct ike_conn *conn, const char *name)
+is_own(const char *name)
 {
-    return !strcmp(name, "out") || (strcmp(name, "in") && is_starter(conn));
+    return !strcmp(name, "out");
 }
 
 static const struct shash *
@@ -565,7 +564,7 @@ start_children(struct ike_conn *conn, bool own)
         struct json *message;
 
         /* Without an IKE SA, one child begins it. */
-        if ((r->current ? is_own(conn, node->name) != own
+        if ((r->current ? is_own(node->name) != own
              : !strcmp(node->name, "in"))
             || (r->current && ike_sas_has_child(&conn->sas, node->name,
                                                 r->current))) {

@@ -47,6 +47,18 @@ get_attribute(const struct ofpbuf *msg, size_t header, uint16_t type,
     return a && nl_attr_get_size(a) >= size ? nl_attr_get(a) : NULL;
 }
 
+/* The mark behind such a header, if there is one: whole, as ours are, or
+ * something that none of ours has. */
+static uint32_t
+get_mark(const struct ofpbuf *msg, size_t header)
+{
+    const struct xfrm_mark *mark
+        = get_attribute(msg, header, XFRMA_MARK, sizeof *mark);
+
+    return (!mark || !mark->m ? 0
+            : mark->m == UINT32_MAX ? mark->v : UINT32_MAX);
+}
+
 static void
 parse_sa(struct xfrm_db *db, const struct ofpbuf *msg)
 {
@@ -65,6 +77,7 @@ parse_sa(struct xfrm_db *db, const struct ofpbuf *msg)
     sa->dst = xfrm_to_address(&info.id.daddr, info.family);
     sa->spi = ntohl(info.id.spi);
     sa->reqid = info.reqid;
+    sa->mark = get_mark(msg, sizeof info);
     sa->keyed = (get_attribute(msg, sizeof info, XFRMA_ALG_AEAD, 1)
                  || get_attribute(msg, sizeof info, XFRMA_ALG_CRYPT, 1));
     sa->bytes = info.curlft.bytes;
@@ -113,6 +126,7 @@ parse_policy(struct xfrm_db *db, const struct ofpbuf *msg)
     policy->dport = info.sel.dport_mask ? ntohs(info.sel.dport) : 0;
     policy->priority = info.priority;
     policy->reqid = tmpl->reqid;
+    policy->mark = get_mark(msg, sizeof info);
 }
 
 void
@@ -248,6 +262,7 @@ xfrm_policies_from_child(const struct json *child,
         return false;
     }
     *in = *out;
+    out->mark = strtoul(get_string(child, "mark_out"), NULL, 0);
     in->dir = XFRM_POLICY_IN;
     in->src = out->dst;
     in->dst = out->src;
@@ -263,7 +278,8 @@ xfrm_policy_equals(const struct xfrm_policy *a, const struct xfrm_policy *b)
             && ipv6_addr_equals(&a->src, &b->src)
             && ipv6_addr_equals(&a->dst, &b->dst)
             && a->sport == b->sport && a->dport == b->dport
-            && a->priority == b->priority && a->reqid == b->reqid);
+            && a->priority == b->priority && a->reqid == b->reqid
+            && a->mark == b->mark);
 }
 
 static struct xfrm_selector
@@ -293,7 +309,8 @@ xfrm_policy_put(const struct xfrm_policy *policy)
     xfrm_policy_init(&info, xfrm_family(&policy->dst), policy->dir,
                      XFRM_POLICY_ALLOW, policy->priority);
     info.sel = make_selector(policy);
-    return xfrm_policy_send(XFRM_MSG_UPDPOLICY, &info, policy->reqid);
+    return xfrm_policy_send(XFRM_MSG_UPDPOLICY, &info, policy->mark,
+                            policy->reqid);
 }
 
 int
@@ -301,7 +318,7 @@ xfrm_policy_remove(const struct xfrm_policy *policy)
 {
     struct xfrm_selector sel = make_selector(policy);
 
-    return xfrm_policy_delete(&sel, policy->dir, 0);
+    return xfrm_policy_delete(&sel, policy->dir, policy->mark, 0);
 }
 
 /* States. */
@@ -309,5 +326,5 @@ xfrm_policy_remove(const struct xfrm_policy *policy)
 int
 xfrm_sa_remove(const struct xfrm_sa *sa)
 {
-    return xfrm_state_delete(&sa->dst, htonl(sa->spi));
+    return xfrm_state_delete(&sa->dst, htonl(sa->spi), sa->mark);
 }

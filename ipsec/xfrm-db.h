@@ -23,6 +23,7 @@ struct ofpbuf;
 struct xfrm_sa {
     struct in6_addr src, dst;
     uint32_t spi, reqid;
+    uint32_t mark;              /* Of what it sends; 0 for any. */
     bool keyed;
     uint64_t bytes, packets;    /* That it has carried. */
 };
@@ -34,6 +35,7 @@ struct xfrm_policy {
     struct in6_addr src, dst;   /* Of the packets. */
     uint16_t sport, dport;
     uint32_t priority, reqid;
+    uint32_t mark;              /* Of the packets; 0 for any. */
 };
 
 struct xfrm_db {
@@ -69,7 +71,7 @@ bool xfrm_policy_equals(const struct xfrm_policy *,
                         const struct xfrm_policy *);
 
 /* Puts 'policy' into the kernel, as charon would and in place of any other of
- * the same selector, or takes it away.  Returns 0 or a positive errno
+ * the same selector and mark, or takes it away.  Returns 0 or a positive errno
  * value. */
 int xfrm_policy_put(const struct xfrm_policy *);
 int xfrm_policy_remove(const struct xfrm_policy *);

@@ -67,6 +67,16 @@ begin_request(struct ofpbuf *request, uint16_t type, const void *header,
     memcpy(nl_msg_put_uninit(request, size), header, size);
 }
 
+static void
+put_mark(struct ofpbuf *request, uint32_t mark)
+{
+    if (mark) {
+        const struct xfrm_mark m = { .v = mark, .m = UINT32_MAX };
+
+        nl_msg_put_unspec(request, XFRMA_MARK, &m, sizeof m);
+    }
+}
+
 /* Sends 'request', which it frees. */
 static int
 transact(struct ofpbuf *request)
@@ -93,11 +103,12 @@ xfrm_policy_init(struct xfrm_userpolicy_info *policy, uint16_t family,
 
 int
 xfrm_policy_send(uint16_t type, const struct xfrm_userpolicy_info *policy,
-                 uint32_t reqid)
+                 uint32_t mark, uint32_t reqid)
 {
     struct ofpbuf request;
 
     begin_request(&request, type, policy, sizeof *policy);
+    put_mark(&request, mark);
     if (reqid) {
         struct xfrm_user_tmpl *tmpl
             = nl_msg_put_unspec_zero(&request, XFRMA_TMPL, sizeof *tmpl);
@@ -113,7 +124,7 @@ xfrm_policy_send(uint16_t type, const struct xfrm_userpolicy_info *policy,
 
 int
 xfrm_policy_delete(const struct xfrm_selector *sel, uint8_t dir,
-                   uint32_t index)
+                   uint32_t mark, uint32_t index)
 {
     struct xfrm_userpolicy_id id;
     struct ofpbuf request;
@@ -123,11 +134,12 @@ xfrm_policy_delete(const struct xfrm_selector *sel, uint8_t dir,
     id.index = index;
     id.dir = dir;
     begin_request(&request, XFRM_MSG_DELPOLICY, &id, sizeof id);
+    put_mark(&request, mark);
     return transact(&request);
 }
 
 int
-xfrm_state_delete(const struct in6_addr *dst, ovs_be32 spi)
+xfrm_state_delete(const struct in6_addr *dst, ovs_be32 spi, uint32_t mark)
 {
     struct xfrm_usersa_id id;
     struct ofpbuf request;
@@ -138,5 +150,6 @@ xfrm_state_delete(const struct in6_addr *dst, ovs_be32 spi)
     id.family = xfrm_family(dst);
     id.proto = IPPROTO_ESP;
     begin_request(&request, XFRM_MSG_DELSA, &id, sizeof id);
+    put_mark(&request, mark);
     return transact(&request);
 }

@@ -32,18 +32,21 @@ bool xfrm_copy_header(const struct ofpbuf *msg, void *header, size_t size);
 void xfrm_policy_init(struct xfrm_userpolicy_info *policy, uint16_t family,
                       uint8_t dir, uint8_t action, uint32_t priority);
 
-/* Adds 'policy' (XFRM_MSG_NEWPOLICY), or puts it in place of another one with
- * its selector as well (XFRM_MSG_UPDPOLICY).  What it allows leads to the ESP
- * states of 'reqid', if that is not 0. */
-int xfrm_policy_send(uint16_t type, const struct xfrm_userpolicy_info *policy,
-                     uint32_t reqid);
+/* A 'mark' says of which packets a policy or state is: those that have it; 0
+ * is for all. */
 
-/* Takes away the policy with the number 'index' or, if that is 0, with the
- * selector 'sel'. */
+/* Adds 'policy' (XFRM_MSG_NEWPOLICY), or puts it in place of another one with
+ * its selector and 'mark' as well (XFRM_MSG_UPDPOLICY).  What it allows leads
+ * to the ESP states of 'reqid', if that is not 0. */
+int xfrm_policy_send(uint16_t type, const struct xfrm_userpolicy_info *policy,
+                     uint32_t mark, uint32_t reqid);
+
+/* Takes away the policy with 'mark' and the number 'index' or, if that is 0,
+ * the selector 'sel'. */
 int xfrm_policy_delete(const struct xfrm_selector *sel, uint8_t dir,
-                       uint32_t index);
+                       uint32_t mark, uint32_t index);
 
 /* Takes away an ESP state. */
-int xfrm_state_delete(const struct in6_addr *dst, ovs_be32 spi);
+int xfrm_state_delete(const struct in6_addr *dst, ovs_be32 spi, uint32_t mark);
 
 #endif /* ipsec/xfrm-msg.h */
