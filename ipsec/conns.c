@@ -72,8 +72,6 @@ child(const struct config *config, const struct in6_addr *local,
     put_strings(c, "esp_proposals", &config->esp_proposals);
     put(c, "mode", "transport");
     put(c, "start_action", "trap");
-    put(c, "close_action", "trap");
-    put(c, "dpd_action", "trap");
     put_seconds(c, "rekey_time", config->esp_rekey);
     json_object_put_format(c, "replay_window", "%u", config->replay_window);
     json_object_put_format(c, "priority", "%d", CONNS_PRIORITY);

@@ -12,7 +12,9 @@
  *
  * Each child has a trap policy, which holds the first packets until there is
  * an SA.  charon is not told to start them: it would also end them where a
- * connection is loaded anew.  The explicit priority is what keeps a charon's
+ * connection is loaded anew.  Nor is it told to trap again what ends, as
+ * policies stay anyway: it would put an earlier connection's in the place of
+ * the present one's.  The explicit priority is what keeps a charon's
  * bypass policies for local subnets from winning.
  *
  * The same model gives the same text, byte for byte. */
