@@ -17,6 +17,8 @@ VLOG_DEFINE_THIS_MODULE(ike_look);
 #define ROUND_INTERVAL 3000     /* Between looks at what charon holds. */
 #define TRAP_GRACE 1000         /* How long a trap policy may be missing: while
                                  * charon updates one, it does not list it. */
+#define SA_GRACE 500            /* The same for SAs, while it rekeys an IKE
+                                 * SA. */
 #define TROUBLE_TIME 15000      /* How long trouble is worth telling. */
 
 /* Notes the connections of ours that charon holds, and forgets those that it
@@ -240,6 +242,25 @@ take_sa(struct ike *ike, const char *name, const struct json *sa)
     }
 }
 
+/* charon lists one IKE SA after the other.  Where one is rekeyed meanwhile, it
+ * may list neither that nor the new one, so what was there is not gone before
+ * looks have missed it for some time.  Until then, 'conn' keeps its SAs of the
+ * look before, and this returns false. */
+static bool
+believe(struct ike_conn *conn, long long int now)
+{
+    bool missing = conn->up && ike_conn_state(conn) != IKE_UP;
+
+    conn->missed = !missing ? 0 : conn->missed ? conn->missed : now;
+    missing = missing && now < conn->missed + SA_GRACE;
+    ike_sas_clear(missing ? &conn->sas : &conn->before);
+    if (missing) {
+        conn->sas = conn->before;
+        memset(&conn->before, 0, sizeof conn->before);
+    }
+    return !missing;
+}
+
 static void
 sas_cb(const struct json *reply OVS_UNUSED, const struct json *events,
        const char *error, void *ike_)
@@ -260,7 +281,10 @@ sas_cb(const struct json *reply OVS_UNUSED, const struct json *events,
     }
 
     SHASH_FOR_EACH (node, &ike->conns) {
-        ike_sas_clear(&((struct ike_conn *) node->data)->sas);
+        struct ike_conn *conn = node->data;
+
+        conn->before = conn->sas;
+        memset(&conn->sas, 0, sizeof conn->sas);
     }
     for (size_t i = 0; i < events->array.n; i++) {
         const struct json *event = events->array.elems[i];
@@ -278,9 +302,12 @@ sas_cb(const struct json *reply OVS_UNUSED, const struct json *events,
     check_kernel(ike, events);
     SHASH_FOR_EACH (node, &ike->conns) {
         struct ike_conn *conn = node->data;
-
         bool was_up = conn->up;
 
+        if (!believe(conn, now)) {
+            ike_look_soon(ike, now + IKE_EVENT_DELAY);
+            continue;
+        }
         conn->up = ike_conn_state(conn) == IKE_UP;
         ike_conn_look(conn);
         if (conn->untrapped) {

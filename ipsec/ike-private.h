@@ -91,7 +91,11 @@ struct ike_conn {
     long long int retry;        /* When to try that again. */
 
     struct ike_sas sas;
+    struct ike_sas before;      /* Those of the look before, while the next
+                                 * one is taken. */
     bool up;                    /* All were there. */
+    long long int missed;       /* Since when looks miss some, though charon
+                                 * may have them; 0 if they do not. */
     char *trouble;              /* What charon said last about the peer. */
     long long int trouble_time;
 
