@@ -29,6 +29,15 @@ ike_terminate(struct ike_client *client, const char *key, const char *which,
     ike_client_ask(client, "terminate", message, NULL, NULL, NULL);
 }
 
+void
+ike_rekey_child(struct ike_client *client, const char *id)
+{
+    struct json *message = json_object_create();
+
+    json_object_put_string(message, "child-id", id);
+    ike_client_ask(client, "rekey", message, NULL, NULL, NULL);
+}
+
 static void
 load_cb(const struct json *reply OVS_UNUSED,
         const struct json *events OVS_UNUSED, const char *error, void *conn_)

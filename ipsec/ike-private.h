@@ -64,6 +64,7 @@ struct ike_renewal {
     long long int since;        /* When 'current' became what it is, */
     long long int whole;        /* and when it had all; 0 if it has not. */
     bool rivals;                /* Others were begun at the same time. */
+    long long int next_rekey;   /* When its "out" may be rekeyed again. */
     char *doubling;             /* An IKE SA under way while that is so, or
                                  * NULL, */
     long long int doubling_since;   /* and since when. */
@@ -276,6 +277,9 @@ void ike_sync_conns(struct ike *);
  * 'force', charon does not wait for the peer. */
 void ike_terminate(struct ike_client *, const char *key, const char *which,
                    bool force);
+
+/* Has charon replace the CHILD SA with its number 'id'. */
+void ike_rekey_child(struct ike_client *, const char *id);
 
 /* Has charon forget the connection 'name', and end its SAs, which it would
  * keep by itself. */

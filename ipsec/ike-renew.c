@@ -10,9 +10,9 @@
  *
  * An IKE SA is replaced by another one with its own children.  Both kinds
  * carry traffic then, and the kernel sends into the newest.  Once the newest
- * IKE SA has all children, the others end.  So there is no need to agree on a
- * time: the node that wants another IKE SA begins it, and the other one sees
- * that the newest lacks its "out".
+ * IKE SA has all children, and these are the newest, the others end.  So there
+ * is no need to agree on a time: the node that wants another IKE SA begins it,
+ * and the other one sees that the newest lacks its "out".
  *
  * charon adds a child to an IKE SA that has been made from a connection equal
  * to the present one.  So that it does not take the old one, the connection is
@@ -49,6 +49,8 @@ VLOG_DEFINE_THIS_MODULE(ike_renew);
                                  * what is wanted; that may not help. */
 #define SETTLE_TIME 2000        /* From a whole IKE SA to the end of others; */
 #define SETTLE_OTHER 5000       /* where the peer should be quicker. */
+#define REKEY_INTERVAL 5000     /* Between rekeyings of what others outrun. */
+#define OUTRUN_TIME 15000       /* After it, others end nevertheless. */
 #define DOUBLING_TIME 5000      /* How long one may be under way beside it. */
 #define END_TIME 4              /* In s: how long its end may take. */
 
@@ -189,6 +191,14 @@ is_whole(const struct ike_conn *conn, const char *id)
         }
     }
     return true;
+}
+
+/* Whether 'a' was installed after 'b'. */
+static bool
+is_younger(const struct ike_child *a, const struct ike_child *b)
+{
+    return (a->age != b->age ? a->age < b->age
+            : strtoul(a->id, NULL, 10) > strtoul(b->id, NULL, 10));
 }
 
 /* Whether 'sa' is not whole yet, and was begun at the same time as 'other':
@@ -372,6 +382,54 @@ end_rivals(struct ike_conn *conn, const struct ike_sa *chosen)
     }
 }
 
+/* Returns the youngest child 'name' of the chosen IKE SA ('current') or of the
+ * others; NULL if there is none. */
+static const struct ike_child *
+youngest(const struct ike_conn *conn, const char *name, bool current)
+{
+    const struct ike_child *best = NULL;
+
+    for (size_t i = 0; i < conn->sas.n_children; i++) {
+        const struct ike_child *child = &conn->sas.children[i];
+
+        if (!strcmp(child->name, name)
+            && !strcmp(child->ike, conn->renewal.current) == current
+            && (!best || is_younger(child, best))) {
+            best = child;
+        }
+    }
+    return best;
+}
+
+/* Whether another IKE SA has a child that is younger than the chosen one's:
+ * the kernel of the node that it is the "out" of sends into it.  So it does
+ * where charon has rekeyed it before the end of its IKE SA; then "out" of the
+ * chosen one is rekeyed, to be the youngest again. */
+static bool
+is_outrun(struct ike_conn *conn)
+{
+    struct ike_renewal *r = &conn->renewal;
+    const struct shash_node *node;
+    bool outrun = false;
+
+    SHASH_FOR_EACH (node, children(conn)) {
+        const struct ike_child *ours = youngest(conn, node->name, true);
+        const struct ike_child *other = youngest(conn, node->name, false);
+
+        if (ours && other && is_younger(other, ours)) {
+            outrun = true;
+            if (is_own(node->name) && time_msec() >= r->next_rekey) {
+                VLOG_INFO("%s: rekeying CHILD SA %s, as IKE SA %s, which is "
+                          "to end, has a younger one", conn->name, ours->id,
+                          other->ike);
+                ike_rekey_child(conn->ike->client, ours->id);
+                r->next_rekey = time_msec() + REKEY_INTERVAL;
+            }
+        }
+    }
+    return outrun;
+}
+
 /* Ends the IKE SAs that another one has replaced, or that have been stale for
  * too long. */
 static void
@@ -380,7 +438,9 @@ end_sas(struct ike_conn *conn)
     const struct ike_renewal *r = &conn->renewal;
     const struct ike *ike = conn->ike;
     long long int now = time_msec();
-    bool replaced = r->whole && now >= r->whole + settle_time(conn);
+    bool outrun = r->whole && is_outrun(conn);
+    bool replaced = (r->whole && now >= r->whole + settle_time(conn)
+                     && (!outrun || now >= r->whole + OUTRUN_TIME));
 
     for (size_t i = 0; i < conn->sas.n_established; i++) {
         const char *id = conn->sas.established[i].id;

@@ -197,12 +197,9 @@ replace_sa(const struct conn_check *conn, const struct xfrm_lost *lost,
                   "successor already; ending it", lost->conn, lost->child);
         ike_terminate(client, "child-id", lost->child, true);
     } else {
-        struct json *message = json_object_create();
-
         VLOG_WARN_RL(&rl, "%s: the kernel has lost CHILD SA %s; rekeying it",
                      lost->conn, lost->child);
-        json_object_put_string(message, "child-id", lost->child);
-        ike_client_ask(client, "rekey", message, NULL, NULL, NULL);
+        ike_rekey_child(client, lost->child);
     }
 }
 
