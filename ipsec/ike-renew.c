@@ -37,8 +37,8 @@ VLOG_DEFINE_THIS_MODULE(ike_renew);
 /* Times, in ms. */
 #define OWN_GRACE 300           /* Before this node adds what it starts to an
                                  * IKE SA, which may come with it. */
-#define RIVAL_GRACE 2000        /* The same where the peer should first end
-                                 * another one. */
+#define RIVAL_GRACE 8000        /* The same while the peer should end another
+                                 * one, to which charon might add it. */
 #define OTHER_GRACE 4000        /* Before it starts what the peer should
                                  * have, */
 #define OTHER_LOSSY_GRACE 10000 /* if that loses what the peer sends. */
