@@ -99,6 +99,7 @@ connection(const struct config *config, const char *self, const char *peer,
     struct json *conn = json_object_create();
     struct json *children = json_object_create();
     bool gre = config->tunnel_type == TUNNEL_GRE;
+    const char *any = gre ? "47" : "17";
     struct json *side, *out, *in;
     char *port;
 
@@ -130,10 +131,9 @@ connection(const struct config *config, const char *self, const char *peer,
     }
     json_object_put(conn, "remote", side);
 
-    port = gre ? xstrdup("47") : xasprintf("17/%d", config->tunnel_port);
-    out = child(config, local, gre ? "47" : "17", remote, port, reqid);
-    in = child(config, local, port, remote, gre ? "47" : "17",
-               gre ? reqid : reqid + 1);
+    port = gre ? xstrdup(any) : xasprintf("%s/%d", any, config->tunnel_port);
+    out = child(config, local, any, remote, port, reqid);
+    in = child(config, local, port, remote, any, gre ? reqid : reqid + 1);
     free(port);
     if (gre) {
         /* It has the reqid of "out": what comes in has one policy. */
