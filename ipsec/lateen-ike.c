@@ -100,6 +100,9 @@ lose_charon(const json_t *id, const char *what, int error)
     char text[512];
 
     disconnect();
+    if (error == ECONNRESET || error == EPIPE) {
+        return failure(id, "charon has ended", true);
+    }
     /* libvici does not always say why. */
     snprintf(text, sizeof text, "%s at %s: %s", what, uri,
              error ? strerror(error) : "it is gone");
