@@ -92,6 +92,7 @@ test_host_wanted(int argc, char *argv[])
     add_node(&model, 2, "46");
     for (int i = 2; i < argc; i++) {
         if (!strcmp(argv[i], "netdev")) {
+            free(config.datapath_type);
             config.datapath_type = xstrdup(argv[i]);
         } else if (!strcmp(argv[i], "required")) {
             config.ipsec_mode = IPSEC_REQUIRED;
