@@ -304,6 +304,7 @@ sas_cb(const struct json *reply OVS_UNUSED, const struct json *events,
         struct ike_conn *conn = node->data;
         bool was_up = conn->up;
 
+        ike_sas_date(&conn->sas, &conn->before, now);
         if (!believe(conn, now)) {
             ike_look_soon(ike, now + IKE_EVENT_DELAY);
             continue;

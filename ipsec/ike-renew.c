@@ -193,14 +193,6 @@ is_whole(const struct ike_conn *conn, const char *id)
     return true;
 }
 
-/* Whether 'a' was installed after 'b'. */
-static bool
-is_younger(const struct ike_child *a, const struct ike_child *b)
-{
-    return (a->age != b->age ? a->age < b->age
-            : strtoul(a->id, NULL, 10) > strtoul(b->id, NULL, 10));
-}
-
 /* Whether 'sa' is not whole yet, and was begun at the same time as 'other':
  * by the other node, most likely. */
 static bool
@@ -394,17 +386,17 @@ youngest(const struct ike_conn *conn, const char *name, bool current)
 
         if (!strcmp(child->name, name)
             && !strcmp(child->ike, conn->renewal.current) == current
-            && (!best || is_younger(child, best))) {
+            && (!best || ike_child_is_younger(child, best))) {
             best = child;
         }
     }
     return best;
 }
 
-/* Whether another IKE SA has a child that is younger than the chosen one's:
- * the kernel of the node that it is the "out" of sends into it.  So it does
- * where charon has rekeyed it before the end of its IKE SA; then "out" of the
- * chosen one is rekeyed, to be the youngest again. */
+/* Whether another IKE SA has a child that is younger than the chosen one's, or
+ * is about to have one: the kernel of the node that it is the "out" of sends
+ * into it.  So it does where charon has rekeyed it before the end of its IKE
+ * SA; then "out" of the chosen one is rekeyed, to be the youngest again. */
 static bool
 is_outrun(struct ike_conn *conn)
 {
@@ -412,11 +404,16 @@ is_outrun(struct ike_conn *conn)
     const struct shash_node *node;
     bool outrun = false;
 
+    for (size_t i = 0; i < conn->sas.n_children; i++) {
+        const struct ike_child *child = &conn->sas.children[i];
+
+        outrun |= child->rekeying && strcmp(child->ike, r->current);
+    }
     SHASH_FOR_EACH (node, children(conn)) {
         const struct ike_child *ours = youngest(conn, node->name, true);
         const struct ike_child *other = youngest(conn, node->name, false);
 
-        if (ours && other && is_younger(other, ours)) {
+        if (ours && other && ike_child_is_younger(other, ours)) {
             outrun = true;
             if (is_own(node->name) && time_msec() >= r->next_rekey) {
                 VLOG_INFO("%s: rekeying CHILD SA %s, as IKE SA %s, which is "

@@ -205,6 +205,7 @@ add_child(struct ike_sas *sas, const char *ike, const struct json *sa,
     child->packets_out = get_number(sa, "packets-out");
     child->age = get_number(sa, "install-time");
     child->rekey = get_number(sa, "rekey-time");
+    child->rekeying = !strcmp(get(sa, "state"), "REKEYING");
     if (wanted && !sas->misfit) {
         sas->misfit = child_misfit(wanted, sa);
     }
@@ -249,6 +250,32 @@ ike_sas_add(struct ike_sas *sas, const struct json *sa,
             }
         }
     }
+}
+
+void
+ike_sas_date(struct ike_sas *sas, const struct ike_sas *before,
+             long long int now)
+{
+    for (size_t i = 0; i < sas->n_children; i++) {
+        struct ike_child *child = &sas->children[i];
+
+        child->seen = now;
+        for (size_t j = 0; j < before->n_children; j++) {
+            if (!strcmp(before->children[j].id, child->id)) {
+                child->seen = before->children[j].seen;
+            }
+        }
+    }
+}
+
+/* charon counts age and number from when a child was begun, which in an
+ * exchange with lost packets is long before it is installed. */
+bool
+ike_child_is_younger(const struct ike_child *a, const struct ike_child *b)
+{
+    return (a->seen != b->seen ? a->seen > b->seen
+            : a->age != b->age ? a->age < b->age
+            : strtoul(a->id, NULL, 10) > strtoul(b->id, NULL, 10));
 }
 
 bool

@@ -27,7 +27,9 @@ struct ike_child {
     char *spi_in, *spi_out;     /* In hexadecimal. */
     uint64_t bytes_in, bytes_out;
     uint64_t packets_in, packets_out;
-    int64_t age, rekey;         /* Seconds since, and until. */
+    int64_t age, rekey;         /* Seconds since it was begun, and until. */
+    bool rekeying;              /* Another one is about to replace it. */
+    long long int seen;         /* Since when it is known, in ms. */
 };
 
 /* The SAs of one connection; all zero is none. */
@@ -52,6 +54,15 @@ void ike_sas_clear(struct ike_sas *sas);
  * the connection's body as conns_derive() has made it, or NULL. */
 void ike_sas_add(struct ike_sas *sas, const struct json *sa,
                  const struct json *wanted);
+
+/* Notes since when the children in 'sas' are known: those that are in 'before',
+ * too, for longer than 'now'. */
+void ike_sas_date(struct ike_sas *sas, const struct ike_sas *before,
+                  long long int now);
+
+/* Whether 'a' was installed after 'b'. */
+bool ike_child_is_younger(const struct ike_child *a,
+                          const struct ike_child *b);
 
 /* Whether there is a child of that name; only of the IKE SA 'id', if that is
  * nonnull. */
