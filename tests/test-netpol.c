@@ -44,8 +44,8 @@
 #include "timeval.h"
 #include "util.h"
 
-/* After this time, in ms, waiting has failed. */
-#define TIMEOUT 30000
+/* After this time, in ms, waiting has failed; valgrind takes long. */
+#define TIMEOUT 120000
 
 struct netpol {
     struct config config;
