@@ -219,7 +219,9 @@ class Service:
         list(self.outside.read())
         passed = 0
         for _ in range(10):
-            run_in("n1", "nft", "delete", "table", "inet", "lateen_nat")
+            # A slow agent may not have put it back.
+            run_in("n1", "nft", "add table inet lateen_nat; "
+                   "delete table inet lateen_nat")
             time.sleep(0.2)
             passed += sum(is_numbered(packet)
                           for _, packet in self.outside.read())
