@@ -67,6 +67,7 @@ uninit_config(struct config *config)
 {
     ip_prefix_list_destroy(&config->cluster_cidrs);
     ip_prefix_list_destroy(&config->masquerade_exclude);
+    free(config->datapath_type);
 }
 
 /* host-wanted FAMILIES [ADDRESS...] */
