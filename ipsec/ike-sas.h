@@ -55,8 +55,8 @@ void ike_sas_clear(struct ike_sas *sas);
 void ike_sas_add(struct ike_sas *sas, const struct json *sa,
                  const struct json *wanted);
 
-/* Notes since when the children in 'sas' are known: those that are in 'before',
- * too, for longer than 'now'. */
+/* Notes since when the children in 'sas' are known: since 'now', or since
+ * longer where 'before' has them, too. */
 void ike_sas_date(struct ike_sas *sas, const struct ike_sas *before,
                   long long int now);
 
