@@ -31,7 +31,7 @@ VLOG_DEFINE_THIS_MODULE(ike_client);
 
 /* Questions that lateen-ike has at a time, so that charon need not wait for
  * either of us. */
-#define MAX_AHEAD 32
+#define MAX_AHEAD 256
 
 /* An answer about a thousand peers is far smaller. */
 #define MAX_LINE (64 * 1024 * 1024)
@@ -219,12 +219,12 @@ ike_client_ask_secret(struct ike_client *client, const char *command,
 
 void
 ike_client_register(struct ike_client *client, struct json *names,
-                    ike_client_cb *cb, void *aux)
+                    bool wanted)
 {
     struct json *object = json_object_create();
 
-    json_object_put(object, "register", names);
-    ask(client, object, NULL, cb, aux);
+    json_object_put(object, wanted ? "register" : "unregister", names);
+    ask(client, object, NULL, NULL, NULL);
 }
 
 bool

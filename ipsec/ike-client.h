@@ -50,9 +50,10 @@ void ike_client_ask_secret(struct ike_client *, const char *command,
                            struct json *message, const struct psk *psk,
                            ike_client_cb *cb, void *aux);
 
-/* Asks for the events in 'names', an array of strings, which it takes. */
+/* Asks for the events in 'names', an array of strings, which it takes, or for
+ * no more of them if not 'wanted'. */
 void ike_client_register(struct ike_client *, struct json *names,
-                         ike_client_cb *cb, void *aux);
+                         bool wanted);
 
 /* Whether questions wait for their answers. */
 bool ike_client_is_busy(const struct ike_client *);

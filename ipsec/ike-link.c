@@ -155,7 +155,7 @@ ike_connect(struct ike *ike)
     ike->pulse_asked = false;
     ike->pulse = time_msec();
     ike->link = LINK_HELLO;
-    ike_client_register(ike->client, events, NULL, NULL);
+    ike_client_register(ike->client, events, true);
     ike_client_ask(ike->client, "stats", NULL, NULL, stats_cb, ike);
 }
 

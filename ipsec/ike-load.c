@@ -15,6 +15,11 @@ VLOG_DEFINE_THIS_MODULE(ike_load);
 /* How long after a refused connection it is tried again, in ms. */
 #define REFUSAL_INTERVAL 30000
 
+/* charon tells three lines of its log for each connection that it loads, which
+ * takes it as long as to load it.  Where this many are loaded at a time, it
+ * does not. */
+#define MANY_LOADS 10
+
 void
 ike_terminate(struct ike_client *client, const char *key, const char *which,
               bool force)
@@ -91,27 +96,45 @@ ike_unload_conn(struct ike_client *client, const char *name,
     ike_terminate(client, "ike", name, true);
 }
 
+static bool
+is_to_load(const struct ike_conn *conn)
+{
+    return (conn->wanted && !conn->sent && !ike_conn_is_loaded(conn)
+            && time_msec() >= conn->retry);
+}
+
+static void
+listen_to_log(struct ike *ike, bool wanted)
+{
+    ike_client_register(
+        ike->client, json_array_create_1(json_string_create("log")), wanted);
+}
+
 void
 ike_sync_conns(struct ike *ike)
 {
     struct shash_node *node;
+    size_t n_loads = 0;
 
+    SHASH_FOR_EACH (node, &ike->conns) {
+        n_loads += is_to_load(node->data);
+    }
+    if (n_loads >= MANY_LOADS) {
+        listen_to_log(ike, false);
+    }
     SHASH_FOR_EACH_SAFE (node, &ike->conns) {
         struct ike_conn *conn = node->data;
 
-        if (conn->sent || ike_conn_is_loaded(conn)) {
-            continue;
-        } else if (conn->wanted) {
-            if (time_msec() >= conn->retry) {
-                struct json *message = json_object_create();
+        if (is_to_load(conn)) {
+            struct json *message = json_object_create();
 
-                json_object_put(message, conn->name,
-                                json_clone(conn->wanted));
-                conn->sent = xstrdup(conn->text);
-                conn->n_questions++;
-                ike_client_ask(ike->client, "load-conn", message, NULL,
-                               load_cb, conn);
-            }
+            json_object_put(message, conn->name, json_clone(conn->wanted));
+            conn->sent = xstrdup(conn->text);
+            conn->n_questions++;
+            ike_client_ask(ike->client, "load-conn", message, NULL, load_cb,
+                           conn);
+        } else if (conn->wanted || conn->sent) {
+            continue;
         } else if (conn->loaded) {
             VLOG_INFO("unloading the connection %s", conn->name);
             conn->sent = xstrdup("");
@@ -121,5 +144,8 @@ ike_sync_conns(struct ike *ike)
             ike_conn_free(conn);
             shash_delete(&ike->conns, node);
         }
+    }
+    if (n_loads >= MANY_LOADS) {
+        listen_to_log(ike, true);
     }
 }

@@ -17,7 +17,7 @@
  * "stream" collects the events of that name that charon sends before its
  * reply.  "lost" tells that charon cannot be reached, or does not answer any
  * more.  {"id": 2, "register": ["EVENT", ...]} asks for events at any time,
- * which come as {"event": "EVENT", "message": {...}}.
+ * which come as {"event": "EVENT", "message": {...}}, until "unregister".
  *
  * Ends with its standard input, and with the process that started it. */
 
@@ -236,7 +236,7 @@ run_command(const json_t *request, const json_t *id)
 /* Events come on a connection of their own: libvici allows no commands while
  * it calls back. */
 static json_t *
-register_events(const json_t *names, const json_t *id)
+register_events(const json_t *names, bool wanted, const json_t *id)
 {
     const json_t *name;
     size_t i;
@@ -252,7 +252,7 @@ register_events(const json_t *names, const json_t *id)
         if (!json_is_string(name)) {
             return failure(id, "an event's name is a string", false);
         } else if (vici_register(events, (char *) json_string_value(name),
-                                 print_event, NULL)) {
+                                 wanted ? print_event : NULL, NULL)) {
             return (errno == ENOENT ? failure(id, "unknown event", false)
                     : lose_charon(id, "charon does not answer", errno));
         }
@@ -267,13 +267,16 @@ answer_line(char *line, size_t length)
     json_t *request = json_loadb(line, length, 0, NULL);
     const json_t *id = json_object_get(request, "id");
     const json_t *names = json_object_get(request, "register");
+    const json_t *unwanted = json_object_get(request, "unregister");
     json_t *answer;
 
     explicit_bzero(line, length);
     if (!json_is_object(request)) {
         answer = failure(NULL, "that is no JSON object", false);
     } else if (json_is_array(names)) {
-        answer = register_events(names, id);
+        answer = register_events(names, true, id);
+    } else if (json_is_array(unwanted)) {
+        answer = register_events(unwanted, false, id);
     } else {
         answer = run_command(request, id);
     }

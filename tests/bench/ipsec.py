@@ -227,6 +227,16 @@ def stream(client, address):
             (busy_seconds() - before) / (whole / 1e9))
 
 
+def settle():
+    """Waits until nothing that is past is at work any more: the kernel takes
+    long to end a network namespace, and charon to forget its peers."""
+    def idle():
+        before = busy_seconds()
+        time.sleep(2)
+        return busy_seconds() - before < 0.6
+    wait_until("an idle machine", idle, 120)
+
+
 def netns(pod):
     """The network namespace of 'pod', as "ip netns" names it."""
     return output(NODES, "exec", pod, "--", "ip", "netns", "identify").strip()
@@ -331,6 +341,7 @@ status: {{addresses: [{{type: InternalIP, address: {peer}}}]}}
 
     for _ in range(PEERS_RUNS):
         host = Host(1)
+        settle()
         try:
             theirs.append(host.load(peer_addresses()))
             if not traps("h1", N_PEERS):
@@ -341,6 +352,7 @@ status: {{addresses: [{{type: InternalIP, address: {peer}}}]}}
             run("rm", "-r", HAND)
 
         file.with_suffix(".tmp").write_text(nodes, encoding="ascii")
+        settle()
         start = time.perf_counter()
         file.with_suffix(".tmp").rename(file)
         # To ask takes time, too.
