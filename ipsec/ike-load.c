@@ -15,9 +15,9 @@ VLOG_DEFINE_THIS_MODULE(ike_load);
 /* How long after a refused connection it is tried again, in ms. */
 #define REFUSAL_INTERVAL 30000
 
-/* charon tells three lines of its log for each connection that it loads, which
- * takes it as long as to load it.  Where this many are loaded at a time, it
- * does not. */
+/* charon tells three lines of its log for each connection that it loads, an
+ * event each, which delays the loading of many.  Where this many are loaded at
+ * a time, it does not. */
 #define MANY_LOADS 10
 
 void
